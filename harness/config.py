@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading TOML files into models, and `patchbed.toml` itself."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from harness.errors import ConfigError, UserError
+from harness.paths import PROJECT
+
+FILE_NAME = "patchbed.toml"
+
+
+class Model(BaseModel):
+    """A table of a configuration file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def load_toml(path: Path, model: type[AnyModel]) -> AnyModel:
+    """Return the TOML file at `path` as a `model`.
+
+    Raises:
+        ConfigError: it can't be read, is no TOML, has an unknown key or a wrong value; the
+            message names the file, the key and what is allowed.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(path, "", f"can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(path, "", f"is no TOML: {error}") from error
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise _config_error(path, model, error.errors()[0]) from error
+
+
+def _config_error(path: Path, model: type[BaseModel], detail: ErrorDetails) -> ConfigError:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        allowed = ", ".join(_allowed_keys(model, detail["loc"][:-1]))
+        return ConfigError(path, key, "unknown key", hint=f"allowed here: {allowed}")
+    got = "" if detail["type"] == "missing" else f" (got {detail['input']!r})"
+    return ConfigError(path, key, f"{detail['msg']}{got}", hint=f"correct `{key}` in {path}")
+
+
+def _allowed_keys(model: type[BaseModel], where: tuple[int | str, ...]) -> list[str]:
+    current: Any = model
+    for part in where:
+        field = current.model_fields.get(part) if hasattr(current, "model_fields") else None
+        if field is None:
+            continue
+        current = field.annotation
+        while not hasattr(current, "model_fields") and getattr(current, "__args__", None):
+            current = current.__args__[-1]
+    return sorted(getattr(current, "model_fields", {}))
+
+
+class PlanTable(Model):
+    """`[plan]`: what `patchbed run` does when the command line does not say otherwise."""
+
+    base: str = "debian-6.1"
+    variants: list[str] = Field(default=["debian-6.1"], min_length=1)
+    profile: str = "fast"
+    machine: str = "q35-4g"
+    testcases: str = "all"
+
+
+class LimitsTable(Model):
+    """`[limits]`: how long things may take, in seconds on a machine of ordinary speed."""
+
+    boot: float = Field(default=60.0, gt=0)
+    silence: float = Field(default=60.0, gt=0)
+    test: float = Field(default=120.0, gt=0)
+
+
+class Settings(Model):
+    """The whole of a `patchbed.toml`."""
+
+    plan: PlanTable = PlanTable()
+    limits: LimitsTable = LimitsTable()
+    bases: dict[str, str] = {}
+
+
+def find_settings(start: Path) -> Path:
+    """Return the nearest `patchbed.toml` at or above `start`, else the project's own.
+
+    Raises:
+        UserError: there is none at all.
+    """
+    for folder in (start, *start.parents, PROJECT):
+        candidate = folder / FILE_NAME
+        if candidate.is_file():
+            return candidate
+    raise UserError(f"no {FILE_NAME} here or above {start}", hint=f"make one: see docs/{FILE_NAME}")
