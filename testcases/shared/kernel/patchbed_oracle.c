@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The in-guest oracle of patchbed, and a holder of pages.
+ *
+ * Files in debugfs, folder patchbed/:
+ *   control   write one command:
+ *               hold COUNT ORDER [unmapped] [zero]   allocate and keep
+ *               fill WORD                            write a 64-bit word all over what is held
+ *               release                              free all that is held
+ *               scatter COUNT                        see scatter() below
+ *               gather                               free what scatter keeps
+ *   held      read: the held pages as the oracles see them
+ *   contents  read: what each held chunk contains
+ *   query     write: lines "frame PFN COUNT" or "address VIRTUAL COUNT", the first
+ *             number in hexadecimal; > begins anew, >> adds. Read: those pages as the
+ *             oracles see them
+ *
+ * held and query answer with one line for each run of neighbours that are alike:
+ *   VIRTUAL PFN COUNT LEVEL present|absent readable|faults rw|ro x|nx
+ */
+#include <linux/debugfs.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/seq_file.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+
+#include "patchbed_direct_map.h"
+
+#define MOST_QUERIES 4096
+#define LONGEST_COMMAND 4096
+
+struct chunk {
+	struct list_head list;
+	struct page *page;
+	unsigned int order;
+};
+
+struct query {
+	unsigned long start;
+	unsigned long count;
+	bool frame;
+};
+
+static DEFINE_MUTEX(lock);
+static LIST_HEAD(held);
+static LIST_HEAD(keepers);
+static struct query *queries;
+static unsigned int nr_queries;
+static struct dentry *folder;
+
+/* Answers */
+
+struct run {
+	struct patchbed_view view;
+	unsigned long address;
+	unsigned long pfn;
+	unsigned long count;
+};
+
+static void show_run(struct seq_file *file, const struct run *run)
+{
+	if (!run->count)
+		return;
+	seq_printf(file, "0x%lx 0x%lx %lu %u %s %s %s %s\n", run->address, run->pfn, run->count,
+		   run->view.level, run->view.present ? "present" : "absent",
+		   run->view.readable ? "readable" : "faults", run->view.write ? "rw" : "ro",
+		   run->view.execute ? "x" : "nx");
+}
+
+static bool alike(const struct patchbed_view *a, const struct patchbed_view *b)
+{
+	return a->present == b->present && a->readable == b->readable && a->write == b->write &&
+	       a->execute == b->execute && a->level == b->level;
+}
+
+static void add_to_run(struct seq_file *file, struct run *run, unsigned long address,
+		       unsigned long pfn)
+{
+	struct patchbed_view view = patchbed_look_at(address);
+
+	if (run->count && alike(&view, &run->view) && pfn == run->pfn + run->count &&
+	    address == run->address + run->count * PAGE_SIZE) {
+		run->count++;
+		return;
+	}
+	show_run(file, run);
+	*run = (struct run){ .view = view, .address = address, .pfn = pfn, .count = 1 };
+}
+
+static void add_frame(struct seq_file *file, struct run *run, unsigned long pfn)
+{
+	add_to_run(file, run, (unsigned long)__va(PFN_PHYS(pfn)), pfn);
+}
+
+static void add_address(struct seq_file *file, struct run *run, unsigned long address)
+{
+	bool module = address >= MODULES_VADDR && address < MODULES_END;
+	void *pointer = (void *)address;
+	unsigned long pfn = 0;
+
+	if (module || is_vmalloc_addr(pointer))
+		pfn = vmalloc_to_pfn(pointer);
+	else if (virt_addr_valid(pointer))
+		pfn = PHYS_PFN(__pa(address));
+	add_to_run(file, run, address, pfn);
+}
+
+static int held_show(struct seq_file *file, void *unused)
+{
+	struct run run = { };
+	struct chunk *chunk;
+	unsigned long i;
+
+	mutex_lock(&lock);
+	list_for_each_entry(chunk, &held, list)
+		for (i = 0; i < 1UL << chunk->order; i++)
+			add_frame(file, &run, page_to_pfn(chunk->page) + i);
+	mutex_unlock(&lock);
+	show_run(file, &run);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(held);
+
+static void show_contents(struct seq_file *file, struct chunk *chunk)
+{
+	size_t i, words = (PAGE_SIZE << chunk->order) / sizeof(u64);
+	u64 *word = patchbed_map(chunk->page, chunk->order);
+
+	seq_printf(file, "0x%lx %u ", page_to_pfn(chunk->page), chunk->order);
+	if (!word) {
+		seq_puts(file, "unknown\n");
+		return;
+	}
+	for (i = 1; i < words && word[i] == word[0]; i++)
+		;
+	if (i < words)
+		seq_puts(file, "mixed\n");
+	else
+		seq_printf(file, "0x%llx\n", word[0]);
+	vunmap(word);
+}
+
+static int contents_show(struct seq_file *file, void *unused)
+{
+	struct chunk *chunk;
+
+	mutex_lock(&lock);
+	list_for_each_entry(chunk, &held, list)
+		show_contents(file, chunk);
+	mutex_unlock(&lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(contents);
+
+static int query_show(struct seq_file *file, void *unused)
+{
+	struct run run = { };
+	unsigned long i, j;
+
+	mutex_lock(&lock);
+	for (i = 0; i < nr_queries; i++) {
+		for (j = 0; j < queries[i].count; j++) {
+			if (queries[i].frame)
+				add_frame(file, &run, queries[i].start + j);
+			else
+				add_address(file, &run, queries[i].start + j * PAGE_SIZE);
+		}
+	}
+	mutex_unlock(&lock);
+	show_run(file, &run);
+	return 0;
+}
+
+/* Commands */
+
+static int keep(struct list_head *list, struct page *page, unsigned int order)
+{
+	struct chunk *chunk = kmalloc(sizeof(*chunk), GFP_KERNEL);
+
+	if (!chunk)
+		return -ENOMEM;
+	chunk->page = page;
+	chunk->order = order;
+	list_add_tail(&chunk->list, list);
+	return 0;
+}
+
+static void let_go(struct list_head *list)
+{
+	struct chunk *chunk, *next;
+
+	list_for_each_entry_safe(chunk, next, list, list) {
+		__free_pages(chunk->page, chunk->order);
+		list_del(&chunk->list);
+		kfree(chunk);
+		cond_resched();
+	}
+}
+
+static int hold(unsigned long count, unsigned int order, gfp_t gfp)
+{
+	struct page *page;
+
+	if (order > PATCHBED_LAST_ORDER)
+		return -EINVAL;
+	while (count--) {
+		page = alloc_pages(gfp | __GFP_NOWARN, order);
+		if (!page)
+			return -ENOMEM;
+		if (keep(&held, page, order)) {
+			__free_pages(page, order);
+			return -ENOMEM;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+static int hold_command(const char *arguments)
+{
+	char first[16] = "", second[16] = "";
+	gfp_t gfp = GFP_KERNEL;
+	unsigned long count;
+	unsigned int order;
+
+	if (sscanf(arguments, "%lu %u %15s %15s", &count, &order, first, second) < 2)
+		return -EINVAL;
+	if (!strcmp(first, "unmapped")) {
+		/* Anything else would hand out ordinary pages under a false name. */
+		if (!PATCHBED_UNMAPPED)
+			return -EOPNOTSUPP;
+		gfp |= PATCHBED_UNMAPPED;
+	}
+	if (!strcmp(first, "zero") || !strcmp(second, "zero"))
+		gfp |= __GFP_ZERO;
+	return hold(count, order, gfp);
+}
+
+static int fill(u64 value)
+{
+	struct chunk *chunk;
+
+	list_for_each_entry(chunk, &held, list) {
+		u64 *word = patchbed_map(chunk->page, chunk->order);
+
+		if (!word)
+			return -ENOMEM;
+		memset64(word, value, (PAGE_SIZE << chunk->order) / sizeof(u64));
+		vunmap(word);
+		cond_resched();
+	}
+	return 0;
+}
+
+static bool whole(struct page *page)
+{
+	unsigned int level = 0;
+	pte_t *entry = lookup_address((unsigned long)page_address(page), &level);
+
+	return entry && level >= PG_LEVEL_2M && (pte_flags(*entry) & _PAGE_PRESENT);
+}
+
+/* Keep all pages of a block of 2M but one, which is free from now on, with no free neighbour. */
+static int keep_all_but_one(struct page *block, unsigned int hole)
+{
+	unsigned int i;
+	int error = 0;
+
+	split_page(block, PMD_SHIFT - PAGE_SHIFT);
+	for (i = 0; i < PTRS_PER_PMD; i++) {
+		if (i == hole)
+			continue;
+		if (!error)
+			error = keep(&keepers, block + i, 0);
+		if (error)
+			__free_pages(block + i, 0);
+	}
+	return error;
+}
+
+/*
+ * Make memory look as it does after long use, as far as the direct map is concerned: the next
+ * single pages that the kernel takes for itself come from count different blocks of 2M, each
+ * still mapped whole. Without it they come from blocks that boot has split, and changing their
+ * mapping costs nothing. The holes are freed at the end and on one CPU, so that they are the first
+ * to be handed out there: call it and what follows under taskset.
+ */
+static int scatter(unsigned int count)
+{
+	unsigned int order = PMD_SHIFT - PAGE_SHIFT, found = 0, i;
+	LIST_HEAD(split_already);
+	struct page **holes, *block;
+	int error = 0;
+
+	holes = kvmalloc_array(count, sizeof(*holes), GFP_KERNEL);
+	if (!holes)
+		return -ENOMEM;
+	while (found < count && !error) {
+		block = alloc_pages(GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY, order);
+		if (!block) {
+			error = -ENOMEM;
+		} else if (!whole(block)) {
+			error = keep(&split_already, block, order);
+			if (error)
+				__free_pages(block, order);
+		} else {
+			/* Not always the same one, or they would share a cache set. */
+			unsigned int hole = 1 + found * 37 % (PTRS_PER_PMD - 1);
+
+			error = keep_all_but_one(block, hole);
+			holes[found++] = block + hole;
+		}
+		cond_resched();
+	}
+	let_go(&split_already);
+	for (i = 0; i < found; i++)
+		__free_pages(holes[i], 0);
+	kvfree(holes);
+	return error;
+}
+
+static int obey(const char *command)
+{
+	unsigned int count;
+	u64 value;
+
+	if (!strcmp(command, "release")) {
+		let_go(&held);
+		return 0;
+	}
+	if (!strcmp(command, "gather")) {
+		let_go(&keepers);
+		return 0;
+	}
+	if (!strncmp(command, "hold ", 5))
+		return hold_command(command + 5);
+	if (!strncmp(command, "fill ", 5) && !kstrtou64(command + 5, 0, &value))
+		return fill(value);
+	if (sscanf(command, "scatter %u", &count) == 1)
+		return scatter(count);
+	return -EINVAL;
+}
+
+static ssize_t control_write(struct file *file, const char __user *buffer, size_t size,
+			     loff_t *position)
+{
+	char *command;
+	int error;
+
+	if (size > LONGEST_COMMAND)
+		return -E2BIG;
+	command = memdup_user_nul(buffer, size);
+	if (IS_ERR(command))
+		return PTR_ERR(command);
+	mutex_lock(&lock);
+	error = obey(strim(command));
+	mutex_unlock(&lock);
+	kfree(command);
+	return error ?: size;
+}
+
+static const struct file_operations control_fops = {
+	.owner = THIS_MODULE,
+	.open = nonseekable_open,
+	.write = control_write,
+};
+
+static int add_query(const char *line)
+{
+	struct query query = { };
+
+	if (nr_queries == MOST_QUERIES)
+		return -ENOSPC;
+	if (sscanf(line, "frame %lx %lu", &query.start, &query.count) == 2) {
+		/* There is no direct-map address for what is not memory. */
+		if (!query.count || !pfn_valid(query.start) ||
+		    !pfn_valid(query.start + query.count - 1))
+			return -ERANGE;
+		query.frame = true;
+	} else if (sscanf(line, "address %lx %lu", &query.start, &query.count) != 2) {
+		return -EINVAL;
+	}
+	queries[nr_queries++] = query;
+	return 0;
+}
+
+static ssize_t query_write(struct file *file, const char __user *buffer, size_t size,
+			   loff_t *position)
+{
+	char *text, *rest, *line;
+	int error = 0;
+
+	if (size > LONGEST_COMMAND)
+		return -E2BIG;
+	text = memdup_user_nul(buffer, size);
+	if (IS_ERR(text))
+		return PTR_ERR(text);
+	rest = text;
+	mutex_lock(&lock);
+	while (!error && (line = strsep(&rest, "\n")))
+		if (*line)
+			error = add_query(line);
+	mutex_unlock(&lock);
+	kfree(text);
+	return error ?: size;
+}
+
+static int query_open(struct inode *inode, struct file *file)
+{
+	if (file->f_flags & O_TRUNC)
+		nr_queries = 0;
+	return single_open(file, query_show, NULL);
+}
+
+static const struct file_operations query_fops = {
+	.owner = THIS_MODULE,
+	.open = query_open,
+	.read = seq_read,
+	.write = query_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static int __init patchbed_oracle_init(void)
+{
+	queries = kvmalloc_array(MOST_QUERIES, sizeof(*queries), GFP_KERNEL);
+	if (!queries)
+		return -ENOMEM;
+	folder = debugfs_create_dir("patchbed", NULL);
+	debugfs_create_file("control", 0200, folder, NULL, &control_fops);
+	debugfs_create_file("held", 0400, folder, NULL, &held_fops);
+	debugfs_create_file("contents", 0400, folder, NULL, &contents_fops);
+	debugfs_create_file("query", 0600, folder, NULL, &query_fops);
+	return 0;
+}
+module_init(patchbed_oracle_init);
+
+static void __exit patchbed_oracle_exit(void)
+{
+	debugfs_remove(folder);
+	let_go(&held);
+	let_go(&keepers);
+	kvfree(queries);
+}
+module_exit(patchbed_oracle_exit);
+
+MODULE_DESCRIPTION("What the kernel itself says about the mapping of its pages");
+MODULE_LICENSE("GPL");
