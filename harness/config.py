@@ -68,7 +68,6 @@ def _allowed_keys(model: type[BaseModel], where: tuple[int | str, ...]) -> list[
 class PlanTable(Model):
     """`[plan]`: what `patchbed run` does when the command line does not say otherwise."""
 
-    base: str = "debian-6.1"
     variants: list[str] = Field(default=["debian-6.1"], min_length=1)
     profile: str = "fast"
     machine: str = "q35-4g"

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A cell: one variant's guest and the testcases that it runs, as handed to a pytest process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.outcomes import Outcome
+
+
+class CellIssue(BaseModel):
+    """A known issue of the series under test."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    testcase: str
+    check: str = "*"
+    outcome: Outcome = Outcome.FAIL
+    reason: str
+
+
+class CellKernel(BaseModel):
+    """The kernel of a cell: what a `harness.kernel.artifact.Kernel` is made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    variant: str
+    profile: str
+    release: str
+    tree: str
+    compiler: str
+    folder: Path
+
+
+class CellPlan(BaseModel):
+    """All that a pytest process needs to know to run one cell.
+
+    `folder` is the run folder; `selection` is pytest's `-k` expression, "" for all; limits are
+    in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cell: str
+    kernel: CellKernel
+    machine: str
+    image: Path
+    folder: Path
+    patched: bool
+    probe: str = ""
+    issues: list[CellIssue] = []
+    accelerator: str = "auto"
+    boot_limit: float
+    silence_limit: float
+    test_limit: float

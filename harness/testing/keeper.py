@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Keeps a cell's guest alive: boots it when one is asked for, and again after it died."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from harness.errors import GuestDied, InfrastructureError
+from harness.events import BootFinished, BootReady, BootStarted, Listener
+from harness.guest.guest import Guest
+from harness.guest.machine import load_machine
+from harness.kernel.artifact import Kernel
+from harness.outcomes import Outcome
+from harness.testing.cell import CellPlan
+
+_BOOT_ATTEMPTS = 3
+
+
+class GuestKeeper:
+    """Owns the guest of one cell; leaving it ends the guest."""
+
+    def __init__(self, plan: CellPlan, listen: Listener) -> None:
+        self._plan = plan
+        self._listen = listen
+        self._kernel = Kernel(**plan.kernel.model_dump())
+        self._machine = load_machine(plan.machine)
+        self._guest: Guest | None = None
+        self.boots = 0
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The kernel's configuration, symbols without `CONFIG_`."""
+        return self._kernel.config()
+
+    def get(self) -> Guest:
+        """Return a guest that takes commands, booted if there is none.
+
+        Trouble with the host is tried three times; a kernel that dies is not tried again here.
+
+        Raises:
+            GuestDied: the kernel did not come up.
+            InfrastructureError: the host could not run it.
+        """
+        if self._guest is not None and self._guest.death is not None:
+            self.end()
+        if self._guest is None:
+            for attempt in Retrying(
+                retry=retry_if_exception_type(InfrastructureError),
+                stop=stop_after_attempt(_BOOT_ATTEMPTS),
+                wait=wait_fixed(1),
+                reraise=True,
+            ):
+                with attempt:
+                    self._guest = self._boot()
+        assert self._guest is not None  # noqa: S101
+        return self._guest
+
+    @property
+    def current(self) -> Guest | None:
+        """The guest that is there now, alive or dead, or None."""
+        return self._guest
+
+    def _boot(self) -> Guest:
+        plan = self._plan
+        self.boots += 1
+        folder = plan.folder / "cells" / plan.cell / f"boot-{self.boots}"
+        folder.mkdir(parents=True, exist_ok=True)
+        guest = Guest(
+            self._kernel,
+            plan.image,
+            self._machine,
+            folder,
+            boot_limit=plan.boot_limit,
+            silence_limit=plan.silence_limit,
+            accelerator=plan.accelerator,
+        )
+        self._listen(
+            BootStarted(
+                cell=plan.cell,
+                boot=self.boots,
+                folder=str(folder.relative_to(plan.folder)),
+                argv=guest.argv,
+                accelerator=guest.accelerator,
+                accelerator_reason=guest.accelerator_reason,
+            )
+        )
+        try:
+            guest.__enter__()
+        except (GuestDied, InfrastructureError) as error:
+            lines = list(error.lines) if isinstance(error, GuestDied) else []
+            self._finished(error.outcome, error.message, lines)
+            raise
+        ready = BootReady(cell=plan.cell, boot=self.boots, seconds=guest.seconds_to_ready)
+        self._listen(ready)
+        return guest
+
+    def end(self) -> None:
+        """End the guest, if there is one, and tell how it ended."""
+        guest, self._guest = self._guest, None
+        if guest is None:
+            return
+        guest.__exit__(None, None, None)
+        death = guest.death
+        if death is None:
+            self._finished(Outcome.PASS, "", [])
+        else:
+            self._finished(death.outcome, death.title, list(death.lines))
+
+    def _finished(self, outcome: Outcome, title: str, lines: list[str]) -> None:
+        self._listen(
+            BootFinished(
+                cell=self._plan.cell, boot=self.boots, outcome=outcome, title=title, lines=lines
+            )
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pytest plugin that runs testcases against the guest of one cell.
+
+`pytest -p harness.testing.plugin --patchbed-cell CELL.json --patchbed-events FD testcases`;
+what it finds leaves as events, one line of JSON each, through the file descriptor.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TextIO
+
+import pytest
+
+from harness.errors import CommandTimeout, GuestDied, PatchbedError
+from harness.events import (
+    CellFinished,
+    CellStarted,
+    CountersPulled,
+    Event,
+    TestFinished,
+    TestsCollected,
+    TestStarted,
+    dump_event,
+)
+from harness.guest.guest import Guest
+from harness.measure.directmap import OutsideView, parse_info_tlb
+from harness.outcomes import Outcome
+from harness.testing.cell import CellPlan
+from harness.testing.checks import Checks
+from harness.testing.counters import Counters, read_counters
+from harness.testing.keeper import GuestKeeper
+from harness.testing.known_issues import Judged, judge_test
+from harness.testing.testcase import MARKER, Testcase, catalogue_order, unmet_need
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what the process that starts us has to say."""
+    group = parser.getgroup("patchbed")
+    group.addoption("--patchbed-cell", metavar="FILE", help="the cell to run, as JSON")
+    group.addoption("--patchbed-events", metavar="FD", type=int, help="where events go")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the cell up, where one is named."""
+    config.addinivalue_line("markers", f"{MARKER}(spec): the testcase's id and needs")
+    file = config.getoption("--patchbed-cell")
+    if file is None:
+        return
+    plan = CellPlan.model_validate_json(Path(file).read_text(encoding="utf-8"))
+    descriptor = config.getoption("--patchbed-events")
+    stream = os.fdopen(os.dup(1 if descriptor is None else descriptor), "w", buffering=1)
+    config.pluginmanager.register(CellSession(plan, stream), "patchbed-cell-session")
+
+
+@dataclass
+class _Running:
+    """What is known of a testcase while it runs."""
+
+    spec: Testcase
+    test: str
+    own: Judged = field(default_factory=lambda: Judged(Outcome.PASS))
+    detail: str = ""
+    checks: Checks | None = None
+
+    def ended(self, judged: Judged, detail: str) -> None:
+        """Take the end of a phase into account; the first that is no pass counts."""
+        if self.own.outcome is Outcome.PASS:
+            self.own, self.detail = judged, detail
+
+
+_RUNNING = pytest.StashKey[_Running]()
+
+
+class CellSession:
+    """The hooks and fixtures of one cell's pytest session."""
+
+    def __init__(self, plan: CellPlan, stream: TextIO) -> None:
+        self._plan = plan
+        self._stream = stream
+        self._keeper = GuestKeeper(plan, self._emit)
+        self._started = time.monotonic()
+        self._seen_warnings = 0
+
+    def _emit(self, event: Event) -> None:
+        self._stream.write(dump_event(event) + "\n")
+        self._stream.flush()
+
+    def pytest_sessionstart(self) -> None:
+        """Tell that the cell begins."""
+        plan = self._plan
+        self._emit(
+            CellStarted(
+                cell=plan.cell,
+                variant=plan.kernel.variant,
+                profile=plan.kernel.profile,
+                machine=plan.machine,
+            )
+        )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Give every testcase its catalogue id, and the catalogue's order."""
+        items[:] = [item for item in items if item.get_closest_marker(MARKER)]
+        for item in items:
+            spec = _spec(item)
+            parameters = item.name.partition("[")[2]
+            test = f"{item.path.parent.name}/{spec.id}" + (f"[{parameters}" if parameters else "")
+            item._nodeid = test  # type: ignore[attr-defined]
+            item.extra_keyword_matches.update({spec.id, test})
+            item.stash[_RUNNING] = _Running(spec, test)
+        items.sort(key=lambda item: catalogue_order(item.path.parent.name, _spec(item).id))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell which testcases are going to run."""
+        tests = [item.nodeid for item in session.items]
+        self._emit(TestsCollected(cell=self._plan.cell, tests=tests))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Run one testcase, and tell how it began and ended."""
+        running = item.stash[_RUNNING]
+        cell, boot = self._plan.cell, self._keeper.boots
+        self._emit(TestStarted(cell=cell, boot=boot, test=running.test))
+        start = time.monotonic()
+        result = yield
+        checks = running.checks.results if running.checks else []
+        judged = judge_test(self._plan.issues, running.test, running.own, checks)
+        self._emit(
+            TestFinished(
+                cell=cell,
+                boot=self._keeper.boots,
+                test=running.test,
+                outcome=judged.outcome,
+                reason=judged.reason,
+                detail=running.detail,
+                seconds=time.monotonic() - start,
+                checks=len(checks),
+            )
+        )
+        return result
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip, or fail, a testcase that lacks what it needs."""
+        need = unmet_need(
+            item.stash[_RUNNING].spec,
+            variant=self._plan.kernel.variant,
+            patched=self._plan.patched,
+            config=self._keeper.config,
+            probe=self._plan.probe,
+            probe_found=self._probe_found,
+        )
+        if need is not None and need.broken:
+            pytest.fail(need.reason, pytrace=False)
+        if need is not None:
+            pytest.skip(need.reason)
+
+    def _probe_found(self) -> bool:
+        return self._keeper.get().run(f"test -e '{self._plan.probe}'").status == 0
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note how a phase of a testcase ended."""
+        report = yield
+        running = item.stash[_RUNNING]
+        if call.excinfo is not None:
+            running.ended(_judge_exception(call.excinfo.value), report.longreprtext)
+        guest = self._keeper.current
+        if guest is not None and guest.death is not None and not running.own.outcome.kernel_died:
+            running.own = Judged(guest.death.outcome, guest.death.title)
+            running.detail = "\n".join(guest.death.lines)
+        return report
+
+    def pytest_sessionfinish(self) -> None:
+        """End the guest and the cell."""
+        self._keeper.end()
+        self._emit(CellFinished(cell=self._plan.cell, seconds=time.monotonic() - self._started))
+
+    @pytest.fixture
+    def guest(self, request: pytest.FixtureRequest) -> Iterator[Guest]:
+        """The cell's guest; its counters are pulled before and after the testcase."""
+        test = request.node.stash[_RUNNING].test
+        self._pull(self._keeper.get(), test, "before")
+        yield self._keeper.get()
+        current = self._keeper.current
+        if current is not None and current.death is None:
+            self._pull(current, test, "after")
+
+    def _pull(self, guest: Guest, test: str, when: Literal["before", "after"]) -> None:
+        folder = guest.folder / "counters" / test.replace("/", ".") / when
+        counters = read_counters(guest, folder)
+        self._emit(
+            CountersPulled(
+                cell=self._plan.cell,
+                boot=self._keeper.boots,
+                test=test,
+                when=when,
+                folder=str(folder.relative_to(self._plan.folder)),
+                vmstat=counters.vmstat,
+                meminfo=counters.meminfo,
+                leaves=counters.leaves,
+                cache=counters.cache,
+            )
+        )
+
+    @pytest.fixture
+    def checks(
+        self, request: pytest.FixtureRequest, guest: Guest, subtests: pytest.Subtests
+    ) -> Checks:
+        """Where a testcase records what it finds."""
+        running = request.node.stash[_RUNNING]
+        running.checks = Checks(
+            cell=self._plan.cell,
+            test=running.test,
+            guest=lambda: guest,
+            issues=self._plan.issues,
+            listen=self._emit,
+            subtests=subtests,
+            limit=self._plan.test_limit,
+        )
+        checks: Checks = running.checks
+        return checks
+
+    @pytest.fixture
+    def outside(self, guest: Guest) -> Callable[[], OutsideView]:
+        """Takes a view of the guest's page tables through QEMU, not trusting its kernel."""
+        return lambda: OutsideView(parse_info_tlb(guest.hmp("info tlb"), guest.translate))
+
+    @pytest.fixture
+    def counters(self, guest: Guest) -> Callable[[], Counters]:
+        """Reads the guest's counters now."""
+        return lambda: read_counters(guest)
+
+    @pytest.fixture
+    def patched(self) -> bool:
+        """Whether the variant has a series applied."""
+        return self._plan.patched
+
+
+def _spec(item: pytest.Item) -> Testcase:
+    marker = item.get_closest_marker(MARKER)
+    assert marker is not None  # noqa: S101
+    spec = marker.args[0]
+    assert isinstance(spec, Testcase)  # noqa: S101
+    return spec
+
+
+def _judge_exception(error: BaseException) -> Judged:
+    if isinstance(error, pytest.skip.Exception):
+        return Judged(Outcome.SKIP, str(error.msg or ""))
+    if isinstance(error, GuestDied):
+        return Judged(error.outcome, error.title)
+    if isinstance(error, CommandTimeout):
+        return Judged(Outcome.TEST_TIMEOUT, error.message)
+    if isinstance(error, PatchbedError):
+        return Judged(error.outcome, error.message)
+    if isinstance(error, pytest.fail.Exception | AssertionError):
+        return Judged(Outcome.FAIL, str(error).split("\n")[0])
+    return Judged(Outcome.TEST_ERROR, f"{type(error).__name__}: {error}".split("\n")[0])

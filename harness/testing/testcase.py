@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a testcase is: its catalogue id and what it needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_ID = re.compile(r"^(?P<letter>[A-Z])(?P<number>\d*)-[a-z0-9]+(?:-[a-z0-9]+)*$")
+# The order of the catalogue; an area that is not named here comes after these.
+_AREAS = ("gfp_unmapped", "module_alloc", "secretmem", "counters", "upstream")
+MARKER = "testcase"
+
+
+@dataclass(frozen=True)
+class Testcase:
+    """A testcase's id (`U1-absence`) and its needs.
+
+    `needs_feature`: the series under test must be there, and must show its probe. `config`:
+    symbols, without `CONFIG_`, that the kernel must have built in or as a module.
+    """
+
+    __test__ = False
+    id: str
+    needs_feature: bool = False
+    config: tuple[str, ...] = ()
+
+
+def testcase(
+    id: str, *, needs_feature: bool = False, config: Sequence[str] = ()
+) -> Callable[[Function], Function]:
+    """Return the decorator that makes a pytest function the testcase `id` of its folder.
+
+    Raises:
+        ValueError: `id` is not of the form `U1-some-name`.
+    """
+    if not _ID.match(id):
+        raise ValueError(f"{id!r} is no testcase id; write a letter, a number and a name: U1-name")
+    mark = getattr(pytest.mark, MARKER)
+    decorator: Callable[[Function], Function] = mark(
+        Testcase(id, needs_feature=needs_feature, config=tuple(config))
+    )
+    return decorator
+
+
+testcase.__test__ = False  # type: ignore[attr-defined]
+
+
+def catalogue_order(area: str, testcase_id: str) -> tuple[int, str, str, int, str]:
+    """Return the key that sorts testcases as the catalogue does: by area, letter and number."""
+    match = _ID.match(testcase_id)
+    letter, number = (match["letter"], match["number"]) if match else ("~", "")
+    rank = _AREAS.index(area) if area in _AREAS else len(_AREAS)
+    return (rank, area, letter, int(number or 0), testcase_id)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a testcase lacks on a guest: a reason to skip it, or, where `broken`, to fail it."""
+
+    reason: str
+    broken: bool = False
+
+
+def unmet_need(
+    testcase: Testcase,
+    *,
+    variant: str,
+    patched: bool,
+    config: Mapping[str, str],
+    probe: str,
+    probe_found: Callable[[], bool],
+) -> Need | None:
+    """Return why `testcase` can't be judged on a guest, or None where it can.
+
+    A series that is applied but does not show its probe is broken, never a reason to skip.
+    """
+    for symbol in testcase.config:
+        if config.get(symbol, "n") not in ("y", "m"):
+            return Need(f"needs CONFIG_{symbol}, which this kernel has not set")
+    if not testcase.needs_feature:
+        return None
+    if not patched:
+        return Need(f"needs __GFP_UNMAPPED, which {variant} has not: no series is applied")
+    if probe and not probe_found():
+        return Need(f"the series is applied but inert: {probe} is not there", broken=True)
+    return None
