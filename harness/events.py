@@ -7,6 +7,7 @@ one event a line and is the truth; docs/results-format.md describes it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -255,15 +256,20 @@ def load_event(line: str) -> Event:
 
 
 class Bus:
-    """Hands every event to every listener, in the order in which they were added."""
+    """Hands every event to every listener, in the order in which they were added.
+
+    Events may come from several threads; a listener sees one at a time.
+    """
 
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = list(listeners)
+        self._lock = threading.RLock()
 
     def add(self, listener: Listener) -> None:
         """Add a listener; it sees the events that come from now on."""
         self._listeners.append(listener)
 
     def __call__(self, event: Event) -> None:
-        for listener in self._listeners:
-            listener(event)
+        with self._lock:
+            for listener in self._listeners:
+                listener(event)

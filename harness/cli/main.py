@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The `patchbed` command: puts the groups together and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from harness import __version__
+from harness.cli import boot, doctor, kernel, report, run, series
+from harness.errors import PatchbedError
+from harness.outcomes import ExitCode
+
+app = typer.Typer(
+    name="patchbed",
+    help="Build, boot, test and compare versions of a Linux kernel patch series.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run.run)
+app.command(context_settings={"ignore_unknown_options": True})(boot.boot)
+app.command()(report.report)
+app.command()(doctor.doctor)
+app.add_typer(kernel.app, name="kernel")
+app.add_typer(series.app, name="series")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"patchbed {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _patchbed(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Build, boot, test and compare versions of a Linux kernel patch series."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; what goes wrong becomes a message and an exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        app()
+    except PatchbedError as error:
+        sys.stderr.write(f"patchbed: {error}\n")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.OK)
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            sys.stderr.write("patchbed: cancelled; finished builds are kept\n")
+        sys.exit(ExitCode.INFRASTRUCTURE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Carries a plan out on this machine: builds, guests, tests."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from harness.errors import BuildError, InfrastructureError, PatchbedError
+from harness.events import BuildFinished, BuildStarted, Listener, Message
+from harness.guest.image import build_image
+from harness.guest.machine import Machine, load_machine
+from harness.guest.programs import build_programs
+from harness.kernel.artifact import Kernel
+from harness.kernel.builder import obtain
+from harness.kernel.modules import build_modules
+from harness.kernel.series import Series, load_series
+from harness.kernel.variant import Variant
+from harness.outcomes import Outcome
+from harness.paths import TESTCASES
+from harness.run.cell_process import CellProcess
+from harness.run.plan import Plan
+from harness.testing.cell import CellIssue, CellKernel, CellPlan
+
+
+@dataclass(frozen=True)
+class Built:
+    """A variant that is ready to boot: its kernel and the image with its test modules."""
+
+    variant: Variant
+    kernel: Kernel
+    image: Path
+    series: Series | None
+
+
+@dataclass
+class LocalRun:
+    """One run on this machine; `folder` is its run folder, `jobs` make's (0: every core)."""
+
+    plan: Plan
+    folder: Path
+    listen: Listener
+    jobs: int = 0
+    _cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def execute(self) -> None:
+        """Build every variant, then test each on a guest of its own.
+
+        A variant that can't be built is a result; the others go on. Everything that happens is
+        told to `listen`.
+
+        Raises:
+            UserError: the plan names something that does not exist.
+            KeyboardInterrupt: cancelled; no process of the run is left.
+        """
+        machine = load_machine(self.plan.machine)
+        series = {variant: _series_of(variant) for variant in self.plan.variants}
+        built = [
+            ready
+            for variant in self.plan.variants
+            if (ready := self._build(variant, series[variant])) is not None
+        ]
+        self._test(built, machine)
+
+    def _build(self, variant: Variant, series: Series | None) -> Built | None:
+        profile = self.plan.profile
+        self.listen(BuildStarted(variant=str(variant), profile=profile))
+        start = time.monotonic()
+        try:
+            kernel = obtain(variant, profile, listen=self.listen, jobs=self.jobs or None)
+            image = build_image(guest_files(kernel))
+        except (BuildError, InfrastructureError) as error:
+            self._build_failed(variant, error, time.monotonic() - start)
+            return None
+        self.listen(
+            BuildFinished(
+                variant=str(variant),
+                profile=profile,
+                outcome=Outcome.PASS,
+                cached=kernel.cached,
+                seconds=time.monotonic() - start,
+                key=kernel.key,
+                release=kernel.release,
+                tree=kernel.tree,
+                config=str(kernel.config_file),
+                compiler=kernel.compiler,
+            )
+        )
+        return Built(variant, kernel, image, series)
+
+    def _build_failed(self, variant: Variant, error: PatchbedError, seconds: float) -> None:
+        self.listen(
+            BuildFinished(
+                variant=str(variant),
+                profile=self.plan.profile,
+                outcome=error.outcome,
+                seconds=seconds,
+                message=error.message,
+                lines=list(error.lines) if isinstance(error, BuildError) else [],
+                log=str(error.log or ""),
+            )
+        )
+
+    def _test(self, built: Sequence[Built], machine: Machine) -> None:
+        at_once = guests_at_once(len(built), machine.memory_mib)
+        if not built:
+            return
+        with ThreadPoolExecutor(max_workers=at_once) as pool:
+            cells = [pool.submit(self._run_cell, ready) for ready in built]
+            try:
+                wait(cells)
+            except BaseException:
+                self._cancelled.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        for cell in cells:
+            cell.result()
+
+    def _run_cell(self, ready: Built) -> None:
+        if self._cancelled.is_set():
+            return
+        plan = cell_plan(self.plan, ready, self.folder)
+        with CellProcess(plan, self.plan.selection, self.listen) as process:
+            process.wait(self._cancelled)
+        if self._cancelled.is_set():
+            self.listen(Message(level="warning", text=f"{plan.cell}: cancelled"))
+
+
+def _series_of(variant: Variant) -> Series | None:
+    return load_series(variant.series, variant.version) if variant.series else None
+
+
+def guest_files(kernel: Kernel) -> dict[str, Path]:
+    """Return what goes into the guest of `kernel` beside its system: guest path to host file."""
+    modules = build_modules(kernel, TESTCASES)
+    programs = build_programs(TESTCASES)
+    files = {f"/patchbed/modules/{file.name}": file for file in modules.glob("*.ko")}
+    files.update({f"/patchbed/bin/{file.name}": file for file in programs.iterdir()})
+    return files
+
+
+def guests_at_once(cells: int, memory_mib: int) -> int:
+    """Return how many guests of `memory_mib` MiB this host can run side by side, at least 1.
+
+    Bounded by its cores, and by three quarters of the memory that is free now.
+    """
+    free = psutil.virtual_memory().available * 3 // 4
+    return max(1, min(cells, os.cpu_count() or 1, free // (memory_mib << 20)))
+
+
+def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
+    """Return what the pytest process of a variant's cell needs to know."""
+    kernel = ready.kernel
+    issues = ready.series.known_issues if ready.series else []
+    return CellPlan(
+        cell=plan.cell(ready.variant),
+        kernel=CellKernel(
+            key=kernel.key,
+            variant=kernel.variant,
+            profile=kernel.profile,
+            release=kernel.release,
+            tree=kernel.tree,
+            compiler=kernel.compiler,
+            folder=kernel.folder,
+        ),
+        machine=plan.machine,
+        image=ready.image,
+        folder=folder,
+        patched=ready.series is not None,
+        probe=ready.series.probe if ready.series else "",
+        issues=[
+            CellIssue(
+                testcase=issue.testcase,
+                check=issue.check,
+                outcome=issue.outcome,
+                reason=issue.reason,
+            )
+            for issue in issues
+        ],
+        accelerator=plan.accelerator,
+        boot_limit=plan.limits.boot,
+        silence_limit=plan.limits.silence,
+        test_limit=plan.limits.test,
+    )

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A run from its plan to its reports."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import __version__
+from harness.events import Bus, Event, RunFinished, RunStarted
+from harness.outcomes import ExitCode
+from harness.report.progress import Progress
+from harness.report.tables import print_tables
+from harness.report.write import write_reports
+from harness.results.model import build_results
+from harness.results.run_folder import RunFolder
+from harness.run.local import LocalRun
+from harness.run.plan import Plan
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the command line asks for: the plan, where run folders go, how to show it."""
+
+    plan: Plan
+    runs: Path
+    jobs: int = 0
+    as_json: bool = False
+
+
+def execute_run(request: RunRequest) -> int:
+    """Carry a plan out, write its reports and show them; return the exit code.
+
+    Raises:
+        UserError: the plan names something that does not exist; nothing is written.
+        KeyboardInterrupt: cancelled; what was found until then is in the run folder.
+    """
+    events: list[Event] = []
+    start = time.monotonic()
+    with RunFolder(request.runs) as folder, Progress() as progress:
+        bus = Bus(folder.append, events.append, progress)
+        bus(_started(request.plan, folder.id))
+        try:
+            LocalRun(request.plan, folder.path, bus, jobs=request.jobs).execute()
+        except KeyboardInterrupt:
+            code = ExitCode.INFRASTRUCTURE
+            bus(RunFinished(exit_code=code, seconds=time.monotonic() - start))
+            write_reports(folder.path, build_results(events))
+            raise
+        code = build_results(events).exit_code
+        bus(RunFinished(exit_code=code, seconds=time.monotonic() - start))
+    results = build_results(events)
+    write_reports(folder.path, results)
+    if request.as_json:
+        sys.stdout.write((folder.path / "results.json").read_text(encoding="utf-8"))
+    else:
+        print_tables(results, folder.path)
+    return code
+
+
+def _started(plan: Plan, run: str) -> RunStarted:
+    return RunStarted(
+        run=run,
+        version=__version__,
+        command=["patchbed", *sys.argv[1:]],
+        variants=[str(variant) for variant in plan.variants],
+        reference=str(plan.reference),
+        profiles=[plan.profile],
+        machine=plan.machine,
+        selection=plan.selection,
+        host={"machine": platform.machine(), "kernel": platform.release()},
+    )

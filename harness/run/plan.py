@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a run is going to do: decided before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.config import LimitsTable, Settings
+from harness.errors import UserError
+from harness.kernel.variant import Variant
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The variants to build and test, on which machine, and which testcases to run.
+
+    `selection` is a pytest `-k` expression, "" for every testcase.
+    """
+
+    variants: tuple[Variant, ...]
+    reference: Variant
+    profile: str
+    machine: str
+    selection: str
+    accelerator: str
+    limits: LimitsTable
+
+    def cell(self, variant: Variant) -> str:
+        """Return the name of the cell that tests `variant`."""
+        return f"{variant}/{self.profile}/{self.machine}"
+
+
+def make_plan(
+    settings: Settings,
+    *,
+    variants: Sequence[str] = (),
+    reference: str = "",
+    profile: str = "",
+    machine: str = "",
+    selection: str = "",
+    accelerator: str = "auto",
+) -> Plan:
+    """Return the plan that `settings` give; what the command line gives goes before.
+
+    Raises:
+        UserError: a variant is not of the form BASE[+SERIES@VERSION], or the reference is not
+            one of the variants.
+    """
+    table = settings.plan
+    parsed = tuple(dict.fromkeys(Variant.parse(text) for text in variants or table.variants))
+    chosen = Variant.parse(reference) if reference else parsed[0]
+    if chosen not in parsed:
+        names = ", ".join(str(variant) for variant in parsed)
+        raise UserError(
+            f"the reference {chosen} is not one of the variants ({names})",
+            hint=f"add --variant {chosen}, or leave --reference out",
+        )
+    return Plan(
+        variants=parsed,
+        reference=chosen,
+        profile=profile or table.profile,
+        machine=machine or table.machine,
+        selection=selection or ("" if table.testcases == "all" else table.testcases),
+        accelerator=accelerator,
+        limits=settings.limits,
+    )
