@@ -107,3 +107,17 @@ class CommandTimeout(PatchbedError):
     """A command in the guest took longer than it may; the guest lives on."""
 
     outcome = Outcome.TEST_TIMEOUT
+
+
+class ParseError(PatchbedError):
+    """What a guest or QEMU printed is not what its format promises.
+
+    `line` is the number of the line in question, from 1; 0 where it is no single line.
+    """
+
+    outcome = Outcome.TEST_ERROR
+
+    def __init__(self, what: str, line: int, problem: str, *, hint: str = "") -> None:
+        where = f"{what}, line {line}" if line else what
+        super().__init__(f"{where}: {problem}", hint=hint)
+        self.line = line
