@@ -22,9 +22,7 @@ def run(
     keyword: Annotated[
         str, typer.Option("-k", help="Only testcases that match, in pytest's words.")
     ] = "",
-    accelerator: Annotated[
-        str, typer.Option("--accel", help="auto, tcg or kvm.")
-    ] = "auto",
+    accelerator: Annotated[str, typer.Option("--accel", help="auto, tcg or kvm.")] = "auto",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="make's; 0: every core.")] = 0,
     config: Annotated[
         Path | None, typer.Option(help="A patchbed.toml; else the nearest one.")

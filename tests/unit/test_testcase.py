@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from collections.abc import Callable
+
+import pytest
+
+from harness.testing.testcase import Need, Testcase, catalogue_order, testcase, unmet_need
+
+PROBE = "/sys/kernel/debug/unmapped_alloc"
+
+
+def need(
+    spec: Testcase,
+    *,
+    patched: bool = True,
+    config: dict[str, str] | None = None,
+    probe_found: Callable[[], bool] = lambda: True,
+) -> Need | None:
+    return unmet_need(
+        spec,
+        variant="debian-6.1",
+        patched=patched,
+        config=config or {},
+        probe=PROBE,
+        probe_found=probe_found,
+    )
+
+
+def test_a_missing_symbol_is_named() -> None:
+    found = need(Testcase("U1-absence", config=("KUNIT",)), config={"KUNIT": "n"})
+    assert found == Need("needs CONFIG_KUNIT, which this kernel has not set")
+
+
+@pytest.mark.parametrize("value", ["y", "m"])
+def test_a_symbol_may_be_built_in_or_a_module(value: str) -> None:
+    assert need(Testcase("U1-absence", config=("KUNIT",)), config={"KUNIT": value}) is None
+
+
+def test_without_a_series_the_feature_is_no_failure_and_the_guest_is_not_asked() -> None:
+    def ask() -> bool:
+        raise AssertionError("the guest was asked")
+
+    found = need(Testcase("U1-absence", needs_feature=True), patched=False, probe_found=ask)
+    assert found is not None
+    assert not found.broken
+    assert "debian-6.1" in found.reason
+
+
+def test_a_series_that_does_not_show_its_probe_is_broken() -> None:
+    found = need(Testcase("U1-absence", needs_feature=True), probe_found=lambda: False)
+    assert found is not None
+    assert found.broken
+    assert PROBE in found.reason
+
+
+def test_a_testcase_without_needs_always_runs() -> None:
+    assert need(Testcase("M1-sections"), patched=False, probe_found=lambda: False) is None
+
+
+def test_the_order_is_the_catalogues() -> None:
+    wanted = [
+        ("gfp_unmapped", "U2-one-block"),
+        ("gfp_unmapped", "U10-zero"),
+        ("module_alloc", "M1-sections"),
+        ("secretmem", "S1-access"),
+        ("counters", "V-consistency"),
+        ("zebra", "Z1-own"),
+    ]
+    assert sorted(wanted[::-1], key=lambda pair: catalogue_order(*pair)) == wanted
+
+
+@pytest.mark.parametrize("text", ["u1-absence", "U1", "U1 absence", "U1-Absence", ""])
+def test_an_id_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no testcase id"):
+        testcase(text)
