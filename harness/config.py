@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import ConfigError, UserError
-from harness.paths import PROJECT
+from harness.paths import KERNEL_PATCHES, PROJECT, TESTCASES
 
 FILE_NAME = "patchbed.toml"
 
@@ -82,11 +82,19 @@ class LimitsTable(Model):
     test: float = Field(default=120.0, gt=0)
 
 
+class PathsTable(Model):
+    """`[paths]`: where series and testcases are, relative to the file; else the project's own."""
+
+    kernel_patches: str = str(KERNEL_PATCHES)
+    testcases: str = str(TESTCASES)
+
+
 class Settings(Model):
     """The whole of a `patchbed.toml`."""
 
     plan: PlanTable = PlanTable()
     limits: LimitsTable = LimitsTable()
+    paths: PathsTable = PathsTable()
     bases: dict[str, str] = {}
 
 
@@ -100,4 +108,4 @@ def find_settings(start: Path) -> Path:
         candidate = folder / FILE_NAME
         if candidate.is_file():
             return candidate
-    raise UserError(f"no {FILE_NAME} here or above {start}", hint=f"make one: see docs/{FILE_NAME}")
+    raise UserError(f"no {FILE_NAME} here or above {start}", hint="make one: see docs/patchbed-toml.md")

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+import re
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,22 @@ def test_the_nearest_file_counts(tmp_path: Path) -> None:
 
 def test_the_projects_file_is_the_last_resort(tmp_path: Path) -> None:
     assert find_settings(tmp_path) == PROJECT / "patchbed.toml"
+
+
+def test_the_documentation_names_every_key_and_no_other() -> None:
+    text = (PROJECT / "docs" / "patchbed-toml.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## `\[(\w+)\]`\n", text, flags=re.MULTILINE)[1:]
+    documented = {
+        table: set(re.findall(r"^\| `(\w+)` \|", body, flags=re.MULTILINE))
+        for table, body in zip(sections[::2], sections[1::2], strict=True)
+    }
+    for name, info in Settings.model_fields.items():
+        keys = set(getattr(info.annotation, "model_fields", {}))
+        assert documented.pop(name) == keys
+    assert documented == {}
+
+
+def test_the_example_of_the_documentation_is_valid(tmp_path: Path) -> None:
+    text = (PROJECT / "docs" / "patchbed-toml.md").read_text(encoding="utf-8")
+    example = text.partition("```toml\n")[2].partition("```")[0]
+    assert load_toml(write(tmp_path, example), Settings).limits.test == 300.0

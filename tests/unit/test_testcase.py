@@ -65,7 +65,8 @@ def test_the_order_is_the_catalogues() -> None:
         ("counters", "V-consistency"),
         ("zebra", "Z1-own"),
     ]
-    assert sorted(wanted[::-1], key=lambda pair: catalogue_order(*pair)) == wanted
+    mixed = wanted[::-1]
+    assert sorted(mixed, key=lambda pair: catalogue_order(*pair)) == wanted
 
 
 @pytest.mark.parametrize("text", ["u1-absence", "U1", "U1 absence", "U1-Absence", ""])
