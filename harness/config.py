@@ -108,4 +108,6 @@ def find_settings(start: Path) -> Path:
         candidate = folder / FILE_NAME
         if candidate.is_file():
             return candidate
-    raise UserError(f"no {FILE_NAME} here or above {start}", hint="make one: see docs/patchbed-toml.md")
+    raise UserError(
+        f"no {FILE_NAME} here or above {start}", hint="make one: see docs/patchbed-toml.md"
+    )

@@ -43,6 +43,7 @@ def run(
     settings = load_toml(file, Settings)
     plan = make_plan(
         settings,
+        file.resolve().parent,
         variants=variant or (),
         reference=reference,
         profile=profile,

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 
 from harness.events import CellFinished, Event, Listener, Message, TestFinished, load_event
 from harness.outcomes import Outcome
-from harness.paths import TESTCASES
 from harness.testing.cell import CellPlan
 
 # pytest's own exit codes: all passed, some failed, nothing collected.
@@ -27,14 +26,15 @@ _GRACE = 3.0
 
 
 class CellProcess:
-    """Runs the testcases of `plan` in a pytest process of its own.
+    """Runs the testcases under `testcases` on the guest of `plan`, in a pytest process of its own.
 
     Leaving it ends the process: an interrupt first, which ends the guest in good order, and
     three seconds later the signal that no process survives (QEMU then goes with it).
     """
 
-    def __init__(self, plan: CellPlan, selection: str, listen: Listener) -> None:
+    def __init__(self, plan: CellPlan, testcases: Path, selection: str, listen: Listener) -> None:
         self._plan = plan
+        self._testcases = testcases
         self._selection = selection
         self._listen = listen
         self._finished = False
@@ -55,7 +55,7 @@ class CellProcess:
         try:
             with self.log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    pytest_argv(file, writing, self._selection),
+                    pytest_argv(self._testcases, file, writing, self._selection),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -131,12 +131,12 @@ class CellProcess:
         self._join()
 
 
-def pytest_argv(cell_file: Path, events: int, selection: str) -> list[str]:
+def pytest_argv(testcases: Path, cell_file: Path, events: int, selection: str) -> list[str]:
     """Return the command that runs a cell: its file, its events' descriptor, `-k`'s words."""
-    argv = [sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={TESTCASES}"]
+    argv = [sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={testcases}"]
     argv += ["-p", "harness.testing.plugin", "-p", "no:cacheprovider", "--import-mode=importlib"]
     argv += ["-ra", "--tb=short", "--color=no"]
     argv += ["--patchbed-cell", str(cell_file), "--patchbed-events", str(events)]
     if selection:
         argv += ["-k", selection]
-    return [*argv, str(TESTCASES)]
+    return [*argv, str(testcases)]

@@ -24,7 +24,6 @@ from harness.kernel.modules import build_modules
 from harness.kernel.series import Series, load_series
 from harness.kernel.variant import Variant
 from harness.outcomes import Outcome
-from harness.paths import TESTCASES
 from harness.run.cell_process import CellProcess
 from harness.run.plan import Plan
 from harness.testing.cell import CellIssue, CellKernel, CellPlan
@@ -75,7 +74,7 @@ class LocalRun:
         start = time.monotonic()
         try:
             kernel = obtain(variant, profile, listen=self.listen, jobs=self.jobs or None)
-            image = build_image(guest_files(kernel))
+            image = build_image(guest_files(kernel, self.plan.testcases))
         except (BuildError, InfrastructureError) as error:
             self._build_failed(variant, error, time.monotonic() - start)
             return None
@@ -127,7 +126,7 @@ class LocalRun:
         if self._cancelled.is_set():
             return
         plan = cell_plan(self.plan, ready, self.folder)
-        with CellProcess(plan, self.plan.selection, self.listen) as process:
+        with CellProcess(plan, self.plan.testcases, self.plan.selection, self.listen) as process:
             process.wait(self._cancelled)
         if self._cancelled.is_set():
             self.listen(Message(level="warning", text=f"{plan.cell}: cancelled"))
@@ -137,10 +136,10 @@ def _series_of(variant: Variant) -> Series | None:
     return load_series(variant.series, variant.version) if variant.series else None
 
 
-def guest_files(kernel: Kernel) -> dict[str, Path]:
+def guest_files(kernel: Kernel, testcases: Path) -> dict[str, Path]:
     """Return what goes into the guest of `kernel` beside its system: guest path to host file."""
-    modules = build_modules(kernel, TESTCASES)
-    programs = build_programs(TESTCASES)
+    modules = build_modules(kernel, testcases)
+    programs = build_programs(testcases)
     files = {f"/patchbed/modules/{file.name}": file for file in modules.glob("*.ko")}
     files.update({f"/patchbed/bin/{file.name}": file for file in programs.iterdir()})
     return files

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.config import LimitsTable, Settings
 from harness.errors import UserError
@@ -15,7 +16,8 @@ from harness.kernel.variant import Variant
 class Plan:
     """The variants to build and test, on which machine, and which testcases to run.
 
-    `selection` is a pytest `-k` expression, "" for every testcase.
+    `selection` is a pytest `-k` expression, "" for every testcase; `kernel_patches` and
+    `testcases` are the folders of series and testcases, `bases` the short names of bases.
     """
 
     variants: tuple[Variant, ...]
@@ -25,6 +27,9 @@ class Plan:
     selection: str
     accelerator: str
     limits: LimitsTable
+    kernel_patches: Path
+    testcases: Path
+    bases: Mapping[str, str]
 
     def cell(self, variant: Variant) -> str:
         """Return the name of the cell that tests `variant`."""
@@ -33,6 +38,7 @@ class Plan:
 
 def make_plan(
     settings: Settings,
+    folder: Path,
     *,
     variants: Sequence[str] = (),
     reference: str = "",
@@ -42,6 +48,8 @@ def make_plan(
     accelerator: str = "auto",
 ) -> Plan:
     """Return the plan that `settings` give; what the command line gives goes before.
+
+    Relative paths in `settings` begin at `folder`.
 
     Raises:
         UserError: a variant is not of the form BASE[+SERIES@VERSION], or the reference is not
@@ -64,4 +72,7 @@ def make_plan(
         selection=selection or ("" if table.testcases == "all" else table.testcases),
         accelerator=accelerator,
         limits=settings.limits,
+        kernel_patches=folder / settings.paths.kernel_patches,
+        testcases=folder / settings.paths.testcases,
+        bases=settings.bases,
     )
