@@ -30,7 +30,7 @@ For a test.
 
 Signed-off-by: A Developer <developer@example.org>
 ---
- init/version-timestamp.c | 1 +
+ init/calibrate.c | 1 +
  1 file changed, 1 insertion(+)
 
 {diff}
@@ -48,21 +48,13 @@ diff --git a/mm/secretmem.c b/mm/secretmem.c
  /* nor this */
 """
 DOES_NOT_COMPILE = """\
-diff --git a/init/broken.c b/init/broken.c
-new file mode 100644
---- /dev/null
-+++ b/init/broken.c
-@@ -0,0 +1 @@
+diff --git a/init/calibrate.c b/init/calibrate.c
+--- a/init/calibrate.c
++++ b/init/calibrate.c
+@@ -1,2 +1,3 @@
+ // SPDX-License-Identifier: GPL-2.0
 +int broken(void) { return no_such_thing; }
-diff --git a/init/Makefile b/init/Makefile
---- a/init/Makefile
-+++ b/init/Makefile
-@@ -4,3 +4,5 @@
- #
- 
- ccflags-y := -fno-function-sections -fno-data-sections
-+
-+obj-y += broken.o
+ /* calibrate.c: default delay calibration
 """
 
 
@@ -122,7 +114,7 @@ def test_a_compile_error(tmp_path: Path) -> None:
     broken = ran.builds()[f"{BASE}+broken@v1"]
     assert ran.status == 1
     assert broken["outcome"] == "build.compile"
-    assert any("no_such_thing" in line and "init/broken.c:1" in line for line in broken["lines"])
+    assert any("no_such_thing" in line and "init/calibrate.c:2" in line for line in broken["lines"])
     assert "no_such_thing" in Path(broken["log"]).read_text(encoding="utf-8")
     assert cached() == before
 
@@ -208,7 +200,7 @@ def interrupt_at(seconds: float, runs: Path, folder: Path, number: int) -> int:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_cancelling_a_run_leaves_nothing_of_it(tmp_path: Path, number: int) -> None:
     (tmp_path / "patchbed.toml").write_text(f'[plan]\nvariants = ["{BASE}"]\n')
-    moments = random.Random(number)
+    moments = random.Random(number)  # noqa: S311
     for attempt in range(4):
         runs = tmp_path / f"runs-{attempt}"
         status = interrupt_at(moments.uniform(0.3, 8.0), runs, tmp_path, number)
