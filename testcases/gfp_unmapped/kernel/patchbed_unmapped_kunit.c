@@ -116,7 +116,7 @@ static void needs_the_flag(struct kunit *test)
 	kunit_skip(test, "this kernel has no __GFP_UNMAPPED");
 }
 
-static struct kunit_case cases[] = {
+static struct kunit_case all_tests[] = {
 	KUNIT_CASE(ordinary_page_is_present),
 	KUNIT_CASE_PARAM(absent, order_gen_params),
 	KUNIT_CASE(largest_is_refused_or_absent),
@@ -124,15 +124,15 @@ static struct kunit_case cases[] = {
 	{ }
 };
 
-/* KUnit before 6.5 reports a parameter that skips as "ok", so that no case with any may skip. */
-static struct kunit_case no_cases[] = {
+/* KUnit before 6.5 reports a parameter that skips as "ok", so that no case with one may skip. */
+static struct kunit_case no_tests[] = {
 	KUNIT_CASE(needs_the_flag),
 	{ }
 };
 
 static struct kunit_suite suite = {
 	.name = "gfp_unmapped",
-	.test_cases = (PATCHBED_UNMAPPED ? cases : no_cases),
+	.test_cases = PATCHBED_UNMAPPED ? all_tests : no_tests,
 };
 
 kunit_test_suite(suite);
