@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from harness.outcomes import ExitCode, Outcome
-from harness.results.files import write_atomically
-from harness.results.run_folder import RESULTS
 
 SCHEMA_VERSION: Final = 1
 
@@ -193,14 +190,3 @@ VERDICTS = {
 def dump_results(results: Results) -> str:
     """Return `results` as the text of a `results.json`."""
     return results.model_dump_json(indent=2) + "\n"
-
-
-def write_results(folder: Path, results: Results) -> Path:
-    """Write `results.json` into a run folder, whole or not at all, and return its path.
-
-    Raises:
-        InfrastructureError: it can't be written.
-    """
-    path = folder / RESULTS
-    write_atomically(path, dump_results(results))
-    return path
