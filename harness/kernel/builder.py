@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Obtaining a kernel: from the cache, or built into it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.events import Listener
+from harness.kernel import recipe
+from harness.kernel.apply import apply_patches
+from harness.kernel.artifact import Kernel, load_kernel, write_entry, write_meta
+from harness.kernel.cache import (
+    Cache,
+    check_space,
+    command_name,
+    default_cache,
+    digest_json,
+    publish,
+    replace_text,
+)
+from harness.kernel.compiler import Compiler, ccache, find_compiler
+from harness.kernel.configure import configure
+from harness.kernel.fragment import Merged, merge, parse_fragment
+from harness.kernel.gitstore import Git, check_out, init_scratch
+from harness.kernel.interrupt import terminable
+from harness.kernel.profile import Profile, load_profile
+from harness.kernel.series import FILE_NAME, Series, load_series
+from harness.kernel.source import Base, find_source, obtain_base
+from harness.kernel.teller import Teller
+from harness.kernel.trees import keep_tree
+from harness.kernel.variant import Variant
+from harness.kernel.worktree import Tools, WorkTree
+from harness.outcomes import Outcome
+
+NICENESS = 5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what a build's bytes are, known before anything is unpacked."""
+
+    variant: Variant
+    profile: Profile
+    base: Base
+    series: Series | None
+    wanted: Merged
+    compiler: Compiler
+
+    def inputs(self) -> dict[str, object]:
+        """Return the facts that the build depends on, as JSON."""
+        return {
+            "base": self.base.identity,
+            "tree": self.base.tree,
+            "patches": self.series.patchset_hash() if self.series else "",
+            "start": self.profile.start,
+            "config": sorted(request.text() for request in self.wanted.requests),
+            "compiler": self.compiler.identity,
+            "recipe": recipe.VERSION,
+        }
+
+
+def obtain(
+    variant: Variant,
+    profile: str,
+    *,
+    listen: Listener,
+    jobs: int | None = None,
+    niceness: int = NICENESS,
+    compiler: str = "gcc",
+    aliases: Mapping[str, str] | None = None,
+    cache: Cache | None = None,
+) -> Kernel:
+    """Return the kernel of `variant` with `profile`: from the cache, or built into it.
+
+    While it works, `listen` gets BuildProgress and Message events. `jobs` is make's -j (the
+    CPUs we may use if None), `aliases` are the short names of bases in patchbed.toml.
+
+    Raises:
+        BuildError: the variant does not apply, configure or compile; nothing is left but the
+            log that the error names.
+        UserError: there is no such base, series, version or profile.
+        InfrastructureError: the disk is full, or a tool is missing.
+        KeyboardInterrupt: also for SIGTERM; no process, lock or folder of ours is left.
+    """
+    cache = cache or default_cache()
+    teller = Teller(variant, profile, listen)
+    with terminable():
+        wanted = resolve(variant, profile, teller, cache, compiler=compiler, aliases=aliases)
+        kernel = find_built(wanted, cache)
+        if kernel is not None:
+            return kernel
+        name = digest_json(wanted.inputs())
+        with cache.hold(f"build-{name[:32]}", f"{command_name()}: {variant}", teller.waiting):
+            kernel = find_built(wanted, cache)
+            if kernel is not None:
+                return kernel
+            for conflict in wanted.wanted.conflicts:
+                teller.say("warning", str(conflict))
+            tools = Tools(
+                compiler=compiler,
+                ccache=cache.ccache if ccache() else None,
+                jobs=jobs or recipe.usable_cpus(),
+                niceness=niceness,
+            )
+            return _Build(wanted, cache, teller, tools).run()
+
+
+def resolve(
+    variant: Variant,
+    profile: str,
+    teller: Teller,
+    cache: Cache,
+    *,
+    compiler: str = "gcc",
+    aliases: Mapping[str, str] | None = None,
+) -> Recipe:
+    """Return the recipe of a variant; its base is brought into the store if it is not there."""
+    loaded = load_profile(profile)
+    source = find_source(variant.base, aliases)
+    base = obtain_base(source, cache, teller.phase, teller.waiting)
+    series = None
+    requests = list(loaded.requests)
+    if variant.patched:
+        series = load_series(variant.series, variant.version, base.series_version)
+        text = "\n".join(series.config)
+        requests += parse_fragment(text, str(series), series.folder / FILE_NAME)
+    return Recipe(variant, loaded, base, series, merge(requests), find_compiler(compiler))
+
+
+def find_built(wanted: Recipe, cache: Cache) -> Kernel | None:
+    """Return the kernel of a recipe that is in the cache, or None; reads a few files only."""
+    try:
+        key = (cache.index / digest_json(wanted.inputs())).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return _load(wanted, cache, key)
+
+
+def _load(wanted: Recipe, cache: Cache, key: str) -> Kernel | None:
+    folder = cache.kernels / key
+    kernel = load_kernel(folder, variant=str(wanted.variant), profile=wanted.profile.name)
+    if kernel is not None:
+        (folder / "last-used").touch()
+    return kernel
+
+
+@dataclass(frozen=True)
+class _Checkout:
+    """A work tree with the (patched) source: its commit and its tree's hash."""
+
+    tree: WorkTree
+    commit: str
+    digest: str
+
+
+class _Build:
+    """One build, from the store to the cache's entry."""
+
+    def __init__(self, wanted: Recipe, cache: Cache, teller: Teller, tools: Tools) -> None:
+        self._wanted = wanted
+        self._cache = cache
+        self._teller = teller
+        self._tools = tools
+        self._started = time.monotonic()
+        now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+        self._log = cache.logs / f"{now}-{wanted.variant.slug}-{wanted.profile.name}.log"
+
+    def run(self) -> Kernel:
+        """Build; return the kernel."""
+        check_space(self._cache.root, recipe.DISK_NEEDED)
+        self._cache.logs.mkdir(parents=True, exist_ok=True)
+        with self._cache.scratch() as folder:
+            checkout = self._check_out(folder)
+            self._teller.phase("configure")
+            wanted = self._wanted
+            config = configure(
+                checkout.tree, wanted.profile.start, wanted.wanted, str(wanted.variant)
+            )
+            key = build_key(checkout.digest, config, wanted.compiler)
+            purpose = f"{command_name()}: {wanted.variant}"
+            with self._cache.hold(f"key-{key[:32]}", purpose, self._teller.waiting):
+                kernel = _load(wanted, self._cache, key)
+                if kernel is None:
+                    self._compile(folder, checkout, key)
+            replace_text(self._cache.index / digest_json(wanted.inputs()), f"{key}\n")
+            self._log.unlink(missing_ok=True)
+        if kernel is not None:
+            return kernel
+        built = _load(wanted, self._cache, key)
+        if built is None:
+            raise RuntimeError(f"the entry just written to {self._cache.kernels / key} is damaged")
+        return replace(built, cached=False)
+
+    def _check_out(self, folder: Path) -> _Checkout:
+        """Apply the series in the store's terms first: what fails, fails before a checkout."""
+        wanted, teller = self._wanted, self._teller
+        source = folder / "linux"
+        git = init_scratch(folder / "git", source, Git(self._cache.store), wanted.base.commit)
+        commit = wanted.base.commit
+        if wanted.series is not None:
+            patches = wanted.series.patches
+            commit = apply_patches(
+                git,
+                patches,
+                f"{wanted.variant.base} ({wanted.base.identity})",
+                lambda done: teller.phase("apply", done, len(patches)),
+            )
+        teller.phase("check out")
+        check_out(git, commit)
+        digest = git.run("rev-parse", f"{commit}^{{tree}}").strip()
+        return _Checkout(WorkTree(source, self._tools, self._log), commit, digest)
+
+    def _compile(self, folder: Path, checkout: _Checkout, key: str) -> None:
+        """Compile, and put the result into the cache."""
+        estimate = self._cache.root / "estimates" / self._wanted.profile.name
+        total = read_number(estimate, recipe.USUAL_STEPS)
+        self._teller.phase("compile", 0, total)
+        steps = checkout.tree.make(
+            *recipe.TARGETS,
+            outcome=Outcome.BUILD_COMPILE,
+            what=f"{self._wanted.variant} does not compile",
+            progress=lambda done: self._teller.step(done, total),
+        )
+        replace_text(estimate, f"{steps}\n")
+        self._teller.phase("store")
+        aside = folder / "entry"
+        release = write_entry(checkout.tree, aside)
+        meta = self._meta(checkout, key, release, steps)
+        write_meta(aside, meta)
+        publish(aside, self._cache.kernels / key)
+        keep_tree(self._cache, checkout.tree.source, key)
+
+    def _meta(self, checkout: _Checkout, key: str, release: str, steps: int) -> dict[str, Any]:
+        wanted = self._wanted
+        series = wanted.series
+        return {
+            "key": key,
+            "variant": str(wanted.variant),
+            "profile": wanted.profile.name,
+            "release": release,
+            "base": asdict(wanted.base),
+            "series": {"name": str(series), "patchset_hash": series.patchset_hash()}
+            if series
+            else None,
+            "commit": checkout.commit,
+            "tree": checkout.digest,
+            "compiler": wanted.compiler.identity,
+            "recipe": recipe.VERSION,
+            "requests": [asdict(request) for request in wanted.wanted.requests],
+            "conflicts": [str(conflict) for conflict in wanted.wanted.conflicts],
+            "built": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._started, 1),
+            "steps": steps,
+        }
+
+
+def build_key(tree: str, config: str, compiler: Compiler) -> str:
+    """Return the key of a build: of the tree's hash, the .config, the tools and the recipe."""
+    return digest_json(
+        {
+            "tree": tree,
+            "config": config,
+            "compiler": compiler.identity,
+            "recipe": recipe.VERSION,
+        }
+    )
+
+
+def read_number(path: Path, otherwise: int) -> int:
+    """Return the number in a file, or `otherwise`."""
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return otherwise

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The cache folder: where things are in it, locks that tell who holds them, whole entries only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from harness import paths
+from harness.errors import InfrastructureError
+from harness.outcomes import Outcome
+
+Waiting = Callable[[str], None]
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The folders of a cache at `root`."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        return self.root / "sources" / "linux.git"
+
+    @property
+    def kernels(self) -> Path:
+        return self.root / "kernels"
+
+    @property
+    def modules(self) -> Path:
+        return self.root / "modules"
+
+    @property
+    def index(self) -> Path:
+        return self.root / "index"
+
+    @property
+    def trees(self) -> Path:
+        return self.root / "trees"
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def ccache(self) -> Path:
+        return self.root / "ccache"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    @contextlib.contextmanager
+    def hold(self, name: str, purpose: str, waiting: Waiting) -> Iterator[None]:
+        """Hold the lock called `name`, across processes, while the context lasts.
+
+        `purpose` is what others are told who wait for us; `waiting` is called once, with words
+        about who holds the lock, if someone does. The lock ends with the process that holds it.
+        """
+        self.locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.locks / f"{name}.lock")
+        holder = self.locks / f"{name}.holder"
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waiting(describe_holder(holder))
+            lock.acquire(poll_interval=0.1)
+        try:
+            facts = {"pid": os.getpid(), "purpose": purpose, "since": time.time()}
+            replace_text(holder, json.dumps(facts))
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give a new folder below `work`, and remove it; a dead process's are removed first."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        # Nobody may take a folder for a dead process's before its lock is held.
+        with FileLock(self.work / ".guard"):
+            self._sweep()
+            folder = Path(tempfile.mkdtemp(prefix="", dir=self.work))
+            lock = FileLock(self.work / f"{folder.name}.lock")
+            lock.acquire()
+        try:
+            with disk_full(folder):
+                yield folder
+        finally:
+            remove(folder)
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+
+    def _sweep(self) -> None:
+        for lock_file in self.work.glob("*.lock"):
+            lock = FileLock(lock_file)
+            with contextlib.suppress(Timeout):
+                lock.acquire(blocking=False)
+                remove(lock_file.with_suffix(""))
+                lock_file.unlink(missing_ok=True)
+                lock.release()
+
+
+def default_cache() -> Cache:
+    """Return the user's cache."""
+    return Cache(paths.cache())
+
+
+def describe_holder(holder: Path) -> str:
+    """Return words about who holds a lock, from the file that its holder wrote."""
+    try:
+        facts = json.loads(holder.read_text(encoding="utf-8"))
+        since = max(0.0, time.time() - float(facts["since"]))
+        return f"process {facts['pid']}, {facts['purpose']} since {since:.0f} s"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def publish(folder: Path, entry: Path) -> None:
+    """Make `folder` the cache's `entry`, in one step; both are in the same filesystem.
+
+    What stood at `entry` (an entry found damaged) is moved away first.
+    """
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    if entry.exists():
+        discard(entry)
+    folder.rename(entry)
+
+
+def discard(entry: Path) -> None:
+    """Remove a cache entry: it is gone at once, even if removing its files takes a while."""
+    aside = Path(tempfile.mkdtemp(prefix=".gone-", dir=entry.parent))
+    entry.rename(aside / entry.name)
+    remove(aside)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, if it is there, whatever it holds."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def digest_file(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_json(value: object) -> str:
+    """Return the SHA-256 of `value` as canonical JSON, in hex."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def disk_full(path: Path) -> Iterator[None]:
+    """Turn a full disk into `infra.disk`, with the place and what it has."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise no_space(path) from error
+
+
+def no_space(path: Path, needed: int = 0) -> InfrastructureError:
+    """Return the error for a disk without room; `needed` is in bytes, 0 if unknown."""
+    place = next(folder for folder in (path, *path.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    need = f", {needed / 2**20:.0f} MiB are needed" if needed else ""
+    return InfrastructureError(
+        Outcome.INFRA_DISK,
+        f"no space left for {path}: {free / 2**20:.0f} MiB are free{need}",
+        hint="free space there (patchbed kernel prune), or set XDG_CACHE_HOME to another disk",
+    )
+
+
+def check_space(path: Path, needed: int) -> None:
+    """Raise infra.disk unless `needed` bytes are free where `path` is (or will be)."""
+    place = next(folder for folder in (path, *path.parents) if folder.exists())
+    if shutil.disk_usage(place).free < needed:
+        raise no_space(path, needed)
+
+
+def command_name() -> str:
+    """Return this process's command, for those who wait for it."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:120]

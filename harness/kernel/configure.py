@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Configuring a work tree, and holding the result against what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.errors import BuildError
+from harness.kernel.fragment import Merged, Request, config_line, overlay, parse_config, unmet
+from harness.kernel.kconfig import explain, read_tree
+from harness.kernel.worktree import WorkTree
+from harness.outcomes import Outcome
+
+
+def configure(tree: WorkTree, start: str, wanted: Merged, name: str) -> str:
+    """Configure `tree`: `start`, then all that is `wanted`; return the final .config.
+
+    `name` is the variant's, for messages.
+
+    Raises:
+        BuildError: build.config: a symbol did not get the value that was asked for; the lines
+            say what it got, who asked, and which dependency is unmet.
+    """
+    config = tree.build / ".config"
+    tree.build.mkdir(exist_ok=True)
+    tree.make(start, outcome=Outcome.BUILD_CONFIG, what=f"{name}: make {start} failed")
+    config.write_text(
+        overlay(config.read_text(encoding="utf-8"), wanted.requests), encoding="utf-8"
+    )
+    tree.make(
+        "olddefconfig", outcome=Outcome.BUILD_CONFIG, what=f"{name}: make olddefconfig failed"
+    )
+    final = config.read_text(encoding="utf-8")
+    missed = unmet(parse_config(final), wanted.requests)
+    if missed:
+        raise _not_granted(tree, missed, parse_config(final), name)
+    return final
+
+
+def _not_granted(
+    tree: WorkTree, missed: Sequence[tuple[Request, str]], config: dict[str, str], name: str
+) -> BuildError:
+    symbols = read_tree(tree.source)
+    lines: list[str] = []
+    for request, got in missed:
+        lines.append(
+            f"CONFIG_{request.symbol}: wanted {request.value} ({request.where}),"
+            f" got {config_line(request.symbol, got).partition('=')[2] or 'n'}"
+        )
+        lines += [
+            f"  {reason}" for reason in explain(symbols, config, request.symbol, request.value)
+        ]
+    count = f"{len(missed)} symbols do" if len(missed) > 1 else "a symbol does"
+    return BuildError(
+        Outcome.BUILD_CONFIG,
+        f"{name}: {count} not get the value asked for",
+        lines=tuple(lines),
+        hint="ask for what the symbol depends on too, or take the line out",
+        log=tree.log,
+    )

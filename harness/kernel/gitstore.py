@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Git without the user's settings: the store of kernel sources, and scratch repositories on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME = "patchbed"
+EMAIL = "patchbed@localhost"
+# One date for every commit we make: the same source gives the same commit ids everywhere.
+DATE = "2000-01-01T00:00:00+0000"
+
+
+class GitError(Exception):
+    """A git command failed; `stderr` holds its words."""
+
+    def __init__(self, argv: Sequence[str], status: int, stdout: str, stderr: str) -> None:
+        super().__init__(f"{' '.join(argv)} ended with {status}: {stderr.strip()}")
+        self.status = status
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for git: nobody's configuration, fixed names and dates."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.environ.get("HOME", "/"),
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_AUTHOR_NAME": NAME,
+        "GIT_AUTHOR_EMAIL": EMAIL,
+        "GIT_AUTHOR_DATE": DATE,
+        "GIT_COMMITTER_NAME": NAME,
+        "GIT_COMMITTER_EMAIL": EMAIL,
+        "GIT_COMMITTER_DATE": DATE,
+    }
+
+
+def run_git(*arguments: str, folder: Path = Path("/")) -> str:
+    """Run `git` with `arguments` in `folder`; return its standard output.
+
+    Raises:
+        GitError: it failed.
+    """
+    argv = ["git", *arguments]
+    done = subprocess.run(
+        argv,
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    stdout = done.stdout.decode("utf-8", errors="replace")
+    if done.returncode != 0:
+        stderr = done.stderr.decode("utf-8", errors="replace")
+        raise GitError(argv, done.returncode, stdout, stderr)
+    return stdout
+
+
+@dataclass(frozen=True)
+class Git:
+    """A repository: its git directory and, perhaps, its work tree."""
+
+    directory: Path
+    work_tree: Path | None = None
+
+    def run(self, *arguments: str) -> str:
+        """Run a git command on this repository; return its standard output.
+
+        Raises:
+            GitError: it failed.
+        """
+        return run_git(*self.argv(*arguments)[1:], folder=self.work_tree or self.directory)
+
+    def argv(self, *arguments: str) -> list[str]:
+        """Return the argv that runs `arguments` on this repository."""
+        where = [f"--git-dir={self.directory}"]
+        if self.work_tree is not None:
+            where.append(f"--work-tree={self.work_tree}")
+        return ["git", *where, *arguments]
+
+    def find(self, revision: str) -> str:
+        """Return the object id of `revision`, or "" where there is no such object."""
+        try:
+            return self.run("rev-parse", "--verify", "--quiet", revision).strip()
+        except GitError:
+            return ""
+
+
+def init_bare(directory: Path) -> Git:
+    """Return the bare repository at `directory`, made if it is not there."""
+    if not (directory / "HEAD").is_file():
+        directory.mkdir(parents=True, exist_ok=True)
+        Git(directory).run("init", "--quiet", "--bare", str(directory))
+    return Git(directory)
+
+
+def init_scratch(directory: Path, work_tree: Path, store: Git, commit: str) -> Git:
+    """Make a repository at `directory` which stands at `commit` and borrows `store`'s objects.
+
+    `work_tree` stays empty: git fetches a file into it when a patch touches it, so applying a
+    series to a kernel costs a second, not a checkout.
+    """
+    directory.mkdir(parents=True)
+    work_tree.mkdir(parents=True, exist_ok=True)
+    Git(directory).run("init", "--quiet", "--bare", str(directory))
+    alternates = directory / "objects" / "info" / "alternates"
+    alternates.parent.mkdir(exist_ok=True)
+    alternates.write_text(f"{store.directory / 'objects'}\n", encoding="utf-8")
+    git = Git(directory, work_tree)
+    git.run("config", "core.bare", "false")
+    git.run("config", "gc.auto", "0")
+    git.run("update-ref", "HEAD", commit)
+    git.run("read-tree", "HEAD")
+    return git
+
+
+def check_out(git: Git, commit: str) -> None:
+    """Fill `git`'s work tree with the files of `commit`, on all CPUs."""
+    parallel = ("-c", "checkout.workers=0", "-c", "checkout.thresholdForParallelism=100")
+    git.run(*parallel, "read-tree", "--reset", "-u", commit)

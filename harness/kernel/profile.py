@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Profiles: named lists of configuration fragments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, RootModel
+
+from harness import paths
+from harness.config import Model, load_toml
+from harness.errors import ConfigError, UserError
+from harness.kernel.fragment import Request, parse_fragment
+
+FILE_NAME = "profiles.toml"
+
+
+class ProfileTable(Model):
+    """A table of profiles.toml: the fragments, in order, over one of make's own configs."""
+
+    description: str = Field(min_length=1)
+    start: str = "tinyconfig"
+    fragments: list[str] = Field(min_length=1)
+
+
+class _ProfilesFile(RootModel[dict[str, ProfileTable]]):
+    """The whole of profiles.toml."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile: its name, the make target that it starts from, and all that it asks for."""
+
+    name: str
+    description: str
+    start: str
+    requests: tuple[Request, ...]
+
+
+def load_profile(name: str, folder: Path = paths.KERNEL_CONFIG) -> Profile:
+    """Return the profile called `name`, its fragments read.
+
+    Raises:
+        UserError: there is no such profile; the message lists what there is.
+        ConfigError: profiles.toml or a fragment can't be used.
+    """
+    tables = _tables(folder)
+    if name not in tables:
+        raise UserError(f"no profile is called {name!r}", hint=f"profiles: {', '.join(tables)}")
+    table = tables[name]
+    requests: list[Request] = []
+    for fragment in table.fragments:
+        file = folder / f"{fragment}.config"
+        if not file.is_file():
+            raise ConfigError(
+                folder / FILE_NAME,
+                f"{name}.fragments",
+                f"there is no fragment {fragment!r}",
+                hint=f"fragments: {', '.join(sorted(f.stem for f in folder.glob('*.config')))}",
+            )
+        requests += parse_fragment(file.read_text(encoding="utf-8"), file.name, file)
+    return Profile(name, table.description, table.start, tuple(requests))
+
+
+def list_profiles(folder: Path = paths.KERNEL_CONFIG) -> dict[str, str]:
+    """Return the description of every profile, by name."""
+    return {name: table.description for name, table in _tables(folder).items()}
+
+
+def _tables(folder: Path) -> dict[str, ProfileTable]:
+    return load_toml(folder / FILE_NAME, _ProfilesFile).root

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Patch series: what `kernel-patches/` holds of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from harness import paths
+from harness.config import Model, load_toml
+from harness.errors import UserError
+from harness.kernel.fragment import parse_line
+from harness.outcomes import Outcome
+
+FILE_NAME = "series.toml"
+
+
+class KnownIssue(Model):
+    """A fault of a series that a testcase has shown: it is expected, and told, not hidden.
+
+    `testcase` and `check` are fnmatch patterns, on `area/ID-name` and on a check's name.
+    """
+
+    testcase: str
+    check: str = "*"
+    outcome: Annotated[Outcome, Field(strict=False)] = Outcome.FAIL
+    reason: str = Field(min_length=1)
+
+
+class SeriesFile(Model):
+    """A `series.toml`."""
+
+    title: str = Field(min_length=1)
+    message_id: str = ""
+    description: str = ""
+    config: list[str] = Field(default=[])
+    probe: str = ""
+    known_issues: list[KnownIssue] = Field(default=[])
+
+    @field_validator("config")
+    @classmethod
+    def _check_config(cls, lines: list[str]) -> list[str]:
+        for line in lines:
+            if parse_line(line) is None:
+                raise ValueError(
+                    f"{line!r} is no config line: write CONFIG_X=VALUE or '# CONFIG_X is not set'"
+                )
+        return lines
+
+
+@dataclass(frozen=True)
+class Series:
+    """A version of a series for one kernel: its facts and its patches, in order.
+
+    `folder` holds series.toml; `base` is the kernel's major.minor.
+    """
+
+    name: str
+    version: str
+    base: str
+    folder: Path
+    facts: SeriesFile
+    patches: list[Path]
+
+    @property
+    def title(self) -> str:
+        return self.facts.title
+
+    @property
+    def message_id(self) -> str:
+        return self.facts.message_id
+
+    @property
+    def config(self) -> list[str]:
+        return self.facts.config
+
+    @property
+    def probe(self) -> str:
+        return self.facts.probe
+
+    @property
+    def known_issues(self) -> list[KnownIssue]:
+        return self.facts.known_issues
+
+    def patchset_hash(self) -> str:
+        """Return KCIDB's patchset_hash: the SHA-256 over the lines of the patches' SHA-256."""
+        digests = [hashlib.sha256(patch.read_bytes()).hexdigest() for patch in self.patches]
+        return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+def load_series(
+    name: str, version: str, makefile_version: str = "6.1", folder: Path = paths.KERNEL_PATCHES
+) -> Series:
+    """Return a version of a series for kernels of `makefile_version` (major.minor).
+
+    Raises:
+        UserError: there is no such series, version, or none for such a kernel; the message lists
+            what there is.
+        ConfigError: its series.toml has an unknown key or a wrong value.
+    """
+    where = _choose(folder, name, "series", f"kernel-patches has no series {name!r}")
+    where = _choose(where, version, "versions", f"series {name!r} has no version {version!r}")
+    facts = load_toml(where / FILE_NAME, SeriesFile)
+    patches_folder = _choose(
+        where,
+        makefile_version,
+        "kernels",
+        f"series {name}@{version} has no patches for kernels {makefile_version}",
+    )
+    patches = sorted(patches_folder.glob("*.patch"))
+    if not patches:
+        raise UserError(
+            f"{patches_folder} holds no *.patch",
+            hint="put the series there, as git format-patch writes it",
+        )
+    return Series(name, version, makefile_version, where, facts, patches)
+
+
+def list_series(folder: Path = paths.KERNEL_PATCHES) -> list[Series]:
+    """Return every version of every series, once for each kernel that it has patches for."""
+    return [
+        load_series(name, version, base, folder)
+        for name in _names(folder)
+        for version in _names(folder / name)
+        for base in _names(folder / name / version)
+    ]
+
+
+def _choose(folder: Path, name: str, kind: str, problem: str) -> Path:
+    names = list(_names(folder))
+    if name not in names:
+        raise UserError(problem, hint=f"{kind} there are: {', '.join(names) or 'none'}")
+    return folder / name
+
+
+def _names(folder: Path) -> Iterator[str]:
+    if folder.is_dir():
+        yield from sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
