@@ -112,7 +112,13 @@ def _details(results: Results, names: dict[str, str]) -> list[Detail]:
         if test.outcome is not Outcome.PASS or test.checks
     ]
     rank = {row.test: index for index, row in enumerate(results.matrix)}
-    found.sort(key=lambda pair: (pair[1].outcome.expected, rank[pair[1].test]))
+    found.sort(
+        key=lambda pair: (
+            pair[1].outcome.expected,
+            SEVERITY.index(pair[1].outcome),
+            rank[pair[1].test],
+        )
+    )
     return [
         Detail(
             anchor=f"d{index}",
