@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The machines that guests run on, one TOML file each under guest-config/machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from harness.config import Model, load_toml
+from harness.errors import UserError
+from harness.paths import MACHINES
+
+
+class Machine(Model):
+    """A machine: what QEMU is to make, and how it starts a kernel on it.
+
+    `memory_mib` is in MiB. `boot` is "pvh" (vmlinux, entered straight in 64 bits' 32-bit stub: fast,
+    but without address randomisation) or "bzimage". `kernel_args` come after ours on the
+    kernel's command line.
+    """
+
+    description: str = Field(min_length=1)
+    board: Literal["q35", "pc"] = "q35"
+    memory_mib: int = Field(ge=64, le=1 << 20)
+    cpus: int = Field(default=1, ge=1, le=255)
+    cpu: str = Field(default="max", pattern=r"^[a-zA-Z0-9][\w.,+=-]*$")
+    boot: Literal["pvh", "bzimage"] = "pvh"
+    kernel_args: list[str] = Field(default_factory=list)
+
+
+def list_machines(folder: Path = MACHINES) -> list[str]:
+    """Return the names of all machines, sorted."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def load_machine(name: str, folder: Path = MACHINES) -> Machine:
+    """Return the machine called `name`.
+
+    Raises:
+        UserError: there is none of that name.
+        ConfigError: its file has an unknown key or a wrong value.
+    """
+    known = list_machines(folder)
+    if name not in known:
+        raise UserError(f"no machine {name!r}", hint=f"choose from: {', '.join(known)}")
+    return load_toml(folder / f"{name}.toml", Machine)
