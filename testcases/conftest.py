@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.testing.judging import Judge
-from harness.testing.oracle import MODULE, ONE_CPU, Oracle, must
+from harness.testing.oracle import MODULE, ONE_CPU, SETTLE, Oracle, must
 
 if TYPE_CHECKING:
     from harness.guest.guest import Guest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def oracle(guest: Guest) -> Iterator[Oracle]:
     """The oracle module, loaded for one testcase; what it holds is freed at the end."""
-    must(guest, f"{ONE_CPU} insmod /patchbed/modules/{MODULE}.ko")
+    must(guest, f"{ONE_CPU} insmod /patchbed/modules/{MODULE}.ko && {SETTLE}")
     yield Oracle(guest)
     if guest.death is None:
         must(guest, f"rmmod {MODULE}")

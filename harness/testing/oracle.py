@@ -19,6 +19,8 @@ PAGE_SIZE = 1 << PAGE_SHIFT
 FOLDER = "/sys/kernel/debug/patchbed"
 # What is freed on a CPU is handed out there first, so that all that matters happens on one.
 ONE_CPU = "taskset 1"
+# Loading a module has effects on the direct map that come later; this shell command waits.
+SETTLE = f"echo settle > {FOLDER}/control"
 _LINES_A_WRITE = 60
 _WORDS = {"present": True, "absent": False, "readable": True, "faults": False}
 _WORDS |= {"rw": True, "ro": False, "x": True, "nx": False}
@@ -106,6 +108,15 @@ def must(guest: Guest, command: str, *, timeout: float = 60) -> str:
         said = done.stderr.decode(errors="replace").strip()
         raise CommandFailed(f"{command!r}: status {done.status}: {said}")
     return done.stdout.decode(errors="replace")
+
+
+def scatter(holes: int) -> str:
+    """Return a shell command that scatters free memory (see the module's source).
+
+    What is to take pages from the `holes` has to follow in the same shell, under `ONE_CPU`.
+    `Oracle.control("gather")` undoes it.
+    """
+    return f"echo scatter {holes} > {FOLDER}/control"
 
 
 class Oracle:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,15 +24,20 @@ class SecretPage:
 
 
 @contextmanager
-def secret_pages(guest: Guest, count: int, word: int = 0) -> Iterator[list[SecretPage]]:
+def secret_pages(
+    guest: Guest, count: int, word: int = 0, *, first: str = ""
+) -> Iterator[list[SecretPage]]:
     """Hold `count` pages of secretmem, full of the 64-bit `word` unless that is 0.
 
-    On leaving they are closed and the holder is gone.
+    The shell command `first` comes right before, in the holder's own shell and on its CPU. On
+    leaving the pages are closed and the holder is gone.
 
     Raises:
         CommandFailed: the holder says something else than it should.
     """
-    command = f"{ONE_CPU} /patchbed/bin/secretmem_hold {count} {word:#x}"
+    holder = f"exec /patchbed/bin/secretmem_hold {count} {word:#x}"
+    script = f"{first} && {holder}" if first else holder
+    command = f"{ONE_CPU} sh -c {shlex.quote(script)}"
     with guest.start(command) as process:
         pages = []
         while (line := process.readline(30).decode().split()) and line[0] == "page":

@@ -20,13 +20,13 @@ from harness.measure.page_tables import (
 from harness.measure.pull import PULL_COMMAND, split_pull
 from harness.measure.vmstat import deltas, parse_vmstat
 from harness.testing.checks import Checks
-from harness.testing.oracle import Oracle
+from harness.testing.oracle import Oracle, scatter
 from harness.testing.secretmem import secret_pages
 from harness.testing.testcase import testcase
 
 KB_4, KB_2M, KB_1G = 4, 2048, 1 << 20
-HOLES = 32
-PAGES = 16
+HOLES = 128
+PAGES = 32
 # Events, which are only ever counted up (mm/vmstat.c).
 EVENTS = (
     "pgalloc_normal",
@@ -60,9 +60,8 @@ def test_consistency(
     Over a few splits: events never fall, DirectMap4k/2M/1G follow the counted splits to the
     kilobyte, and both follow what the page table says, inside and out.
     """
-    oracle.control(f"scatter {HOLES}")
     before = _sample(guest)
-    with secret_pages(guest, PAGES):
+    with secret_pages(guest, PAGES, first=scatter(HOLES)):
         during = _sample(guest)
         _check_outside(checks, outside(), during)
     after = _sample(guest)

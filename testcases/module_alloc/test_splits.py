@@ -9,7 +9,7 @@ from harness.guest.guest import Guest
 from harness.measure.directmap import OutsideView
 from harness.testing.checks import Checks
 from harness.testing.counters import Counters
-from harness.testing.oracle import FOLDER, ONE_CPU, PAGE_SIZE, Oracle, must
+from harness.testing.oracle import ONE_CPU, PAGE_SIZE, SETTLE, Oracle, must, scatter
 from harness.testing.splits import check_few, check_many, refills, splits_outside
 from harness.testing.testcase import testcase
 
@@ -61,12 +61,13 @@ def _splits_of_one_module(guest: Guest) -> tuple[int, int]:
 
     One shell does it all: what else runs in between would take the holes.
     """
-    splits = "while read name value; do case $name in direct_map_level2_splits) echo $value;; esac; done < /proc/vmstat"
+    splits = "sed -n s/direct_map_level2_splits.//p /proc/vmstat"
     script = " && ".join(
         [
-            f"echo scatter {HOLES} > {FOLDER}/control",
+            scatter(HOLES),
             splits,
             f"insmod {MODULES}/patchbed_sections.ko",
+            SETTLE,
             splits,
             "rmmod patchbed_sections",
             splits,
@@ -80,6 +81,7 @@ def _splits_of_one_module(guest: Guest) -> tuple[int, int]:
 def test_storm(
     guest: Guest,
     checks: Checks,
+    oracle: Oracle,
     outside: Callable[[], OutsideView],
     counters: Callable[[], Counters],
 ) -> None:
@@ -90,6 +92,7 @@ def test_storm(
     """
     before, outside_before = counters(), outside()
     must(guest, _storm(), timeout=120)
+    oracle.control("settle")
     after, outside_after = counters(), outside()
 
     loaded = must(guest, "cat /proc/modules")
@@ -112,9 +115,9 @@ def test_storm(
 
 def _storm() -> str:
     """Return a shell command: each module is loaded and unloaded by a shell of its own."""
+    once = f"insmod {MODULES}/%s.ko && rmmod %s || exit 1"
     shells = [
-        f"(for i in $(seq {ROUNDS}); do insmod {MODULES}/{name}.ko && rmmod {name} || exit 1; done) &"
-        f" p{number}=$!;"
+        f"(for i in $(seq {ROUNDS}); do {once % (name, name)}; done) & p{number}=$!;"
         for number, name in enumerate(STORM)
     ]
     waits = " && ".join(f"wait $p{number}" for number in range(len(STORM)))

@@ -9,6 +9,7 @@
  *               release                              free all that is held
  *               scatter COUNT                        see scatter() below
  *               gather                               free what scatter keeps
+ *               settle                               see settle() below
  *   held      read: the held pages as the oracles see them
  *   contents  read: what each held chunk contains
  *   query     write: lines "frame PFN COUNT" or "address VIRTUAL COUNT", the first
@@ -25,6 +26,7 @@
 #include <linux/seq_file.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 
 #include "patchbed_direct_map.h"
 
@@ -321,6 +323,17 @@ static int scatter(unsigned int count)
 	return error;
 }
 
+/*
+ * Wait until the memory of modules' init sections is given back, which the kernel does later and
+ * elsewhere, and which changes the direct map: whoever counts splits wants it to be over. It is
+ * work on the system's queue; nobody holds a lock here that such work may want.
+ */
+static int settle(void)
+{
+	__flush_workqueue(system_wq);
+	return 0;
+}
+
 static int obey(const char *command)
 {
 	unsigned int count;
@@ -334,6 +347,8 @@ static int obey(const char *command)
 		let_go(&keepers);
 		return 0;
 	}
+	if (!strcmp(command, "settle"))
+		return settle();
 	if (!strncmp(command, "hold ", 5))
 		return hold_command(command + 5);
 	if (!strncmp(command, "fill ", 5) && !kstrtou64(command + 5, 0, &value))
