@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness import paths
 from harness.events import Listener
 from harness.kernel import recipe
 from harness.kernel.apply import apply_patches
@@ -73,6 +74,7 @@ def obtain(
     niceness: int = NICENESS,
     compiler: str = "gcc",
     aliases: Mapping[str, str] | None = None,
+    series_folder: Path = paths.KERNEL_PATCHES,
     cache: Cache | None = None,
 ) -> Kernel:
     """Return the kernel of `variant` with `profile`: from the cache, or built into it.
@@ -90,7 +92,15 @@ def obtain(
     cache = cache or default_cache()
     teller = Teller(variant, profile, listen)
     with terminable():
-        wanted = resolve(variant, profile, teller, cache, compiler=compiler, aliases=aliases)
+        wanted = resolve(
+            variant,
+            profile,
+            teller,
+            cache,
+            compiler=compiler,
+            aliases=aliases,
+            series_folder=series_folder,
+        )
         kernel = find_built(wanted, cache)
         if kernel is not None:
             return kernel
@@ -118,6 +128,7 @@ def resolve(
     *,
     compiler: str = "gcc",
     aliases: Mapping[str, str] | None = None,
+    series_folder: Path = paths.KERNEL_PATCHES,
 ) -> Recipe:
     """Return the recipe of a variant; its base is brought into the store if it is not there."""
     loaded = load_profile(profile)
@@ -126,7 +137,9 @@ def resolve(
     series = None
     requests = list(loaded.requests)
     if variant.patched:
-        series = load_series(variant.series, variant.version, base.series_version)
+        series = load_series(
+            variant.series, variant.version, base.series_version, series_folder
+        )
         text = "\n".join(series.config)
         requests += parse_fragment(text, str(series), series.folder / FILE_NAME)
     return Recipe(variant, loaded, base, series, merge(requests), find_compiler(compiler))
@@ -173,7 +186,8 @@ class _Build:
     def run(self) -> Kernel:
         """Build; return the kernel."""
         check_space(self._cache.root, recipe.DISK_NEEDED)
-        self._cache.logs.mkdir(parents=True, exist_ok=True)
+        again = f"patchbed kernel build {self._wanted.variant} -p {self._wanted.profile.name}"
+        replace_text(self._log, f"$ {again}\n")
         with self._cache.scratch() as folder:
             checkout = self._check_out(folder)
             self._teller.phase("configure")

@@ -106,8 +106,7 @@ def load_series(
             what there is.
         ConfigError: its series.toml has an unknown key or a wrong value.
     """
-    where = _choose(folder, name, "series", f"kernel-patches has no series {name!r}")
-    where = _choose(where, version, "versions", f"series {name!r} has no version {version!r}")
+    where = series_folder(name, version, folder)
     facts = load_toml(where / FILE_NAME, SeriesFile)
     patches_folder = _choose(
         where,
@@ -122,6 +121,26 @@ def load_series(
             hint="put the series there, as git format-patch writes it",
         )
     return Series(name, version, makefile_version, where, facts, patches)
+
+
+def series_folder(name: str, version: str, folder: Path = paths.KERNEL_PATCHES) -> Path:
+    """Return the folder of a version of a series, whatever kernels it has patches for.
+
+    Raises:
+        UserError: there is no such series or version; the message lists what there is.
+    """
+    where = _choose(folder, name, "series", f"{folder} has no series {name!r}")
+    return _choose(where, version, "versions", f"series {name!r} has no version {version!r}")
+
+
+def load_series_file(name: str, version: str, folder: Path = paths.KERNEL_PATCHES) -> SeriesFile:
+    """Return what the series.toml of a version of a series says.
+
+    Raises:
+        UserError: there is no such series or version; the message lists what there is.
+        ConfigError: the file has an unknown key or a wrong value.
+    """
+    return load_toml(series_folder(name, version, folder) / FILE_NAME, SeriesFile)
 
 
 def list_series(folder: Path = paths.KERNEL_PATCHES) -> list[Series]:

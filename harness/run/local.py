@@ -21,11 +21,13 @@ from harness.guest.programs import build_programs
 from harness.kernel.artifact import Kernel
 from harness.kernel.builder import obtain
 from harness.kernel.modules import build_modules
-from harness.kernel.series import Series, load_series
+from harness.kernel.profile import load_profile
+from harness.kernel.series import SeriesFile, load_series_file
+from harness.kernel.source import find_source
 from harness.kernel.variant import Variant
 from harness.outcomes import Outcome
 from harness.run.cell_process import CellProcess
-from harness.run.plan import Plan
+from harness.run.plan import Plan, check_selection
 from harness.testing.cell import CellIssue, CellKernel, CellPlan
 
 
@@ -36,7 +38,36 @@ class Built:
     variant: Variant
     kernel: Kernel
     image: Path
-    series: Series | None
+    series: SeriesFile | None
+
+
+@dataclass(frozen=True)
+class CheckedPlan:
+    """What a plan names, found to exist: its machine, and each variant's series, if it has one."""
+
+    machine: Machine
+    series: dict[Variant, SeriesFile | None]
+
+
+def check_plan(plan: Plan) -> CheckedPlan:
+    """Find everything that `plan` names, before anything is made.
+
+    Raises:
+        UserError: a machine, profile, base, series or version does not exist, or the selection
+            is no expression; the message lists what there is.
+        ConfigError: a file of one of them can't be used.
+    """
+    load_profile(plan.profile)
+    for variant in plan.variants:
+        find_source(variant.base, plan.bases)
+    check_selection(plan.selection)
+    series = {
+        variant: load_series_file(variant.series, variant.version, plan.kernel_patches)
+        if variant.patched
+        else None
+        for variant in plan.variants
+    }
+    return CheckedPlan(load_machine(plan.machine), series)
 
 
 @dataclass
@@ -44,6 +75,7 @@ class LocalRun:
     """One run on this machine; `folder` is its run folder, `jobs` make's (0: every core)."""
 
     plan: Plan
+    checked: CheckedPlan
     folder: Path
     listen: Listener
     jobs: int = 0
@@ -56,24 +88,29 @@ class LocalRun:
         told to `listen`.
 
         Raises:
-            UserError: the plan names something that does not exist.
+            UserError: a series has no patches for a variant's base.
             KeyboardInterrupt: cancelled; no process of the run is left.
         """
-        machine = load_machine(self.plan.machine)
-        series = {variant: _series_of(variant) for variant in self.plan.variants}
         built = [
             ready
-            for variant in self.plan.variants
-            if (ready := self._build(variant, series[variant])) is not None
+            for variant, series in self.checked.series.items()
+            if (ready := self._build(variant, series)) is not None
         ]
-        self._test(built, machine)
+        self._test(built, self.checked.machine)
 
-    def _build(self, variant: Variant, series: Series | None) -> Built | None:
+    def _build(self, variant: Variant, series: SeriesFile | None) -> Built | None:
         profile = self.plan.profile
         self.listen(BuildStarted(variant=str(variant), profile=profile))
         start = time.monotonic()
         try:
-            kernel = obtain(variant, profile, listen=self.listen, jobs=self.jobs or None)
+            kernel = obtain(
+                variant,
+                profile,
+                listen=self.listen,
+                jobs=self.jobs or None,
+                aliases=self.plan.bases,
+                series_folder=self.plan.kernel_patches,
+            )
             image = build_image(guest_files(kernel, self.plan.testcases))
         except (BuildError, InfrastructureError) as error:
             self._build_failed(variant, error, time.monotonic() - start)
@@ -130,10 +167,6 @@ class LocalRun:
             process.wait(self._cancelled)
         if self._cancelled.is_set():
             self.listen(Message(level="warning", text=f"{plan.cell}: cancelled"))
-
-
-def _series_of(variant: Variant) -> Series | None:
-    return load_series(variant.series, variant.version) if variant.series else None
 
 
 def guest_files(kernel: Kernel, testcases: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import __version__
+from harness.errors import PatchbedError
 from harness.events import Bus, Event, RunFinished, RunStarted
 from harness.outcomes import ExitCode
 from harness.report.progress import Progress
@@ -17,7 +18,7 @@ from harness.report.tables import print_tables
 from harness.report.write import write_reports
 from harness.results.model import build_results
 from harness.results.run_folder import RunFolder
-from harness.run.local import LocalRun
+from harness.run.local import LocalRun, check_plan
 from harness.run.plan import Plan
 
 
@@ -36,17 +37,19 @@ def execute_run(request: RunRequest) -> int:
 
     Raises:
         UserError: the plan names something that does not exist; nothing is written.
+        PatchbedError: the run can't go on; what was found until then is in the run folder.
         KeyboardInterrupt: cancelled; what was found until then is in the run folder.
     """
+    checked = check_plan(request.plan)
     events: list[Event] = []
     start = time.monotonic()
     with RunFolder(request.runs) as folder, Progress() as progress:
         bus = Bus(folder.append, events.append, progress)
         bus(_started(request.plan, folder.id))
         try:
-            LocalRun(request.plan, folder.path, bus, jobs=request.jobs).execute()
-        except KeyboardInterrupt:
-            code = ExitCode.INFRASTRUCTURE
+            LocalRun(request.plan, checked, folder.path, bus, jobs=request.jobs).execute()
+        except (KeyboardInterrupt, PatchbedError) as error:
+            code = getattr(error, "exit_code", ExitCode.INFRASTRUCTURE)
             bus(RunFinished(exit_code=code, seconds=time.monotonic() - start))
             write_reports(folder.path, build_results(events))
             raise

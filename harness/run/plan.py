@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from _pytest.mark.expression import Expression
+
 from harness.config import LimitsTable, Settings
 from harness.errors import UserError
-from harness.kernel.variant import Variant
+from harness.kernel.variant import Variant, parse
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ def make_plan(
             one of the variants.
     """
     table = settings.plan
-    parsed = tuple(dict.fromkeys(Variant.parse(text) for text in variants or table.variants))
-    chosen = Variant.parse(reference) if reference else parsed[0]
+    parsed = tuple(dict.fromkeys(parse(text) for text in variants or table.variants))
+    chosen = parse(reference) if reference else parsed[0]
     if chosen not in parsed:
         names = ", ".join(str(variant) for variant in parsed)
         raise UserError(
@@ -76,3 +78,20 @@ def make_plan(
         testcases=folder / settings.paths.testcases,
         bases=settings.bases,
     )
+
+
+def check_selection(selection: str) -> None:
+    """Refuse a selection that pytest's `-k` would not take.
+
+    Raises:
+        UserError: it is no expression.
+    """
+    if not selection:
+        return
+    try:
+        Expression.compile(selection)
+    except SyntaxError as error:
+        raise UserError(
+            f"-k {selection!r} is no expression: {error}",
+            hint="write names joined by and, or, not: 'secretmem and not S7'",
+        ) from error
