@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -77,25 +79,32 @@ class GuestKeeper:
             silence_limit=plan.silence_limit,
             accelerator=plan.accelerator,
         )
+        started = datetime.now(UTC)
+        try:
+            guest.__enter__()
+        except (GuestDied, InfrastructureError) as error:
+            self._started(guest, folder, started)
+            lines = list(error.lines) if isinstance(error, GuestDied) else []
+            self._finished(error.outcome, error.message, lines)
+            raise
+        self._started(guest, folder, started)
+        ready = BootReady(cell=plan.cell, boot=self.boots, seconds=guest.seconds_to_ready)
+        self._listen(ready)
+        return guest
+
+    def _started(self, guest: Guest, folder: Path, when: datetime) -> None:
+        # Told once QEMU has been started: the command line is not known before.
         self._listen(
             BootStarted(
-                cell=plan.cell,
+                time=when,
+                cell=self._plan.cell,
                 boot=self.boots,
-                folder=str(folder.relative_to(plan.folder)),
+                folder=str(folder.relative_to(self._plan.folder)),
                 argv=guest.argv,
                 accelerator=guest.accelerator,
                 accelerator_reason=guest.accelerator_reason,
             )
         )
-        try:
-            guest.__enter__()
-        except (GuestDied, InfrastructureError) as error:
-            lines = list(error.lines) if isinstance(error, GuestDied) else []
-            self._finished(error.outcome, error.message, lines)
-            raise
-        ready = BootReady(cell=plan.cell, boot=self.boots, seconds=guest.seconds_to_ready)
-        self._listen(ready)
-        return guest
 
     def end(self) -> None:
         """End the guest, if there is one, and tell how it ended."""
