@@ -148,7 +148,7 @@ def _print_builds(console: Console, builds: Sequence[BuildResult]) -> None:
             more = counted(len(build.lines) - _MOST_LINES, "more line")
             console.print(Padding(Text(f"... {more}"), (0, 0, 0, 6), expand=False))
         if build.log:
-            console.print(Text(f"      log: {build.log}"), soft_wrap=True)
+            console.print(Text(f"      log: {printable(build.log)}"), soft_wrap=True)
 
 
 def last_line(results: Results, folder: Path) -> Text:
