@@ -16,7 +16,7 @@ from harness.paths import MACHINES
 class Machine(Model):
     """A machine: what QEMU is to make, and how it starts a kernel on it.
 
-    `memory_mib` is in MiB. `boot` is "pvh" (vmlinux, entered straight in 64 bits' 32-bit stub: fast,
+    `memory_mib` is in MiB. `boot` is "pvh" (vmlinux, with nothing to unpack: fast,
     but without address randomisation) or "bzimage". `kernel_args` come after ours on the
     kernel's command line.
     """

@@ -32,6 +32,7 @@ _HOST_KEYS = ("ecdsa-sha2-nistp256",)
 _OBEY = 1.0
 # How long the guest may take to take a command at all, on a loaded host.
 _TAKE = 20.0
+_LONGEST = 3600.0
 _CHUNK = 1 << 16
 _WINDOW = 1 << 21
 _MARK = "PATCHBED_COMMAND"
@@ -96,6 +97,17 @@ class Shell:
             raise self.lost(f"the guest takes no command: {error}") from error
         return channel
 
+    def terminal(self, kind: str, columns: int, lines: int) -> Channel:
+        """Return a channel with a login shell on a terminal of that kind and size."""
+        self._check()
+        try:
+            channel = self._transport.open_session(timeout=_TAKE)
+            channel.get_pty(kind, columns, lines)
+            channel.invoke_shell()
+        except (SSHException, EOFError, OSError) as error:
+            raise self.lost(f"the guest gives no shell: {error}") from error
+        return channel
+
     def lost(self, problem: str) -> InfrastructureError:
         """Return the error for a connection that failed, once nothing better is known.
 
@@ -127,14 +139,18 @@ class Shell:
         finally:
             channel.close()
 
-    def poll(self, channel: Channel, seconds: float) -> None:
-        """Wait until `channel` has something to tell, or the guest is gone."""
-        descriptors = [channel.fileno(), self._wake]
+    def poll(self, channel: Channel, seconds: float, extra: int = -1) -> bool:
+        """Wait until `channel` or the descriptor `extra` has something, or the guest is gone.
+
+        Return whether `extra` has.
+        """
         poller = select.poll()
-        for descriptor in descriptors:
-            poller.register(descriptor, select.POLLIN)
-        poller.poll(max(0.0, seconds) * 1000)
+        for descriptor in (channel.fileno(), self._wake, extra):
+            if descriptor >= 0:
+                poller.register(descriptor, select.POLLIN)
+        found = poller.poll(min(max(0.0, seconds), _LONGEST) * 1000)
         self._check()
+        return extra >= 0 and any(descriptor == extra for descriptor, _what in found)
 
     def _connect(self, port: int, keys: BootKeys) -> Transport:
         try:
@@ -217,7 +233,9 @@ class Process:
                 break
             if b"\n" in self._stdout:
                 break
-            self._poll(deadline, timeout)
+            if time.monotonic() >= deadline:
+                raise CommandTimeout(f"no line within {timeout:g} s from: {self._command}")
+            self._poll(deadline)
         size = self._stdout.find(b"\n") + 1 or len(self._stdout)
         line = bytes(self._stdout[:size])
         del self._stdout[:size]
@@ -234,8 +252,7 @@ class Process:
             if time.monotonic() >= deadline:
                 self._end(timeout)
             self._take()
-            if not self._ended():
-                self._shell.poll(self._channel, deadline - time.monotonic())
+            self._poll(deadline)
         self._take()
         self._done = True
         status = self._channel.exit_status
@@ -244,18 +261,22 @@ class Process:
         return Completed(status, bytes(self._stdout), bytes(self._stderr))
 
     def stream(
-        self, timeout: float, out: Callable[[bytes], None], err: Callable[[bytes], None]
+        self,
+        timeout: float,
+        out: Callable[[bytes], None],
+        err: Callable[[bytes], None],
+        stdin: int = -1,
     ) -> int:
-        """Hand its output on as it comes until it ends; return its status.
+        """Hand its output on as it comes, and what comes from `stdin` to it; return its status.
 
         Raises:
             CommandTimeout: it took longer than `timeout` seconds; it was killed.
         """
         deadline = time.monotonic() + timeout
+        if stdin < 0:
+            self.close_stdin()
         while True:
             ended = self._ended()
-            if not ended and time.monotonic() >= deadline:
-                self._end(timeout)
             self._take()
             for buffer, sink in ((self._stdout, out), (self._stderr, err)):
                 if buffer:
@@ -263,8 +284,16 @@ class Process:
                     buffer.clear()
             if ended:
                 return self.wait(0.0).status
-            if not self._ended():
-                self._shell.poll(self._channel, deadline - time.monotonic())
+            if time.monotonic() >= deadline:
+                self._end(timeout)
+            writable = stdin >= 0 and self._channel.send_ready()
+            ready = self._poll(deadline, extra=stdin if writable else -1)
+            if writable and ready:
+                data = os.read(stdin, _CHUNK)
+                self.write(data)
+                if not data:
+                    self.close_stdin()
+                    stdin = -1
 
     def _ended(self) -> bool:
         channel = self._channel
@@ -276,11 +305,11 @@ class Process:
         while self._channel.recv_stderr_ready():
             self._stderr += self._channel.recv_stderr(_CHUNK)
 
-    def _poll(self, deadline: float, timeout: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise CommandTimeout(f"no line within {timeout:g} s from: {self._command}")
-        self._shell.poll(self._channel, left)
+    def _poll(self, deadline: float, extra: int = -1) -> bool:
+        """Wait for something new until `deadline`; return whether `extra` has something."""
+        if self._ended():
+            return False
+        return self._shell.poll(self._channel, deadline - time.monotonic(), extra)
 
     def _end(self, timeout: float) -> None:
         """Kill it and all that it started, by and by; raise CommandTimeout."""
@@ -299,10 +328,3 @@ class Process:
             f"took longer than {timeout:g} s: {self._command}",
             hint=f"it had said last: {said}" if said else "it had said nothing",
         )
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`, however much the descriptor takes at once."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
