@@ -24,14 +24,11 @@ from harness.kernel.cache import (
     publish,
     replace_text,
 )
-from harness.kernel.compiler import Compiler, ccache, find_compiler
+from harness.kernel.compiler import Compiler, ccache
 from harness.kernel.configure import configure
-from harness.kernel.fragment import Merged, merge, parse_fragment
 from harness.kernel.gitstore import Git, check_out, init_scratch
 from harness.kernel.interrupt import terminable
-from harness.kernel.profile import Profile, load_profile
-from harness.kernel.series import FILE_NAME, Series, load_series
-from harness.kernel.source import Base, find_source, obtain_base
+from harness.kernel.request import Request, Where, resolve
 from harness.kernel.teller import Teller
 from harness.kernel.trees import keep_tree
 from harness.kernel.variant import Variant
@@ -39,30 +36,6 @@ from harness.kernel.worktree import Tools, WorkTree
 from harness.outcomes import Outcome
 
 NICENESS = 5
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that decides what a build's bytes are, known before anything is unpacked."""
-
-    variant: Variant
-    profile: Profile
-    base: Base
-    series: Series | None
-    wanted: Merged
-    compiler: Compiler
-
-    def inputs(self) -> dict[str, object]:
-        """Return the facts that the build depends on, as JSON."""
-        return {
-            "base": self.base.identity,
-            "tree": self.base.tree,
-            "patches": self.series.patchset_hash() if self.series else "",
-            "start": self.profile.start,
-            "config": sorted(request.text() for request in self.wanted.requests),
-            "compiler": self.compiler.identity,
-            "recipe": recipe.VERSION,
-        }
 
 
 def obtain(
@@ -75,6 +48,7 @@ def obtain(
     compiler: str = "gcc",
     aliases: Mapping[str, str] | None = None,
     series_folder: Path = paths.KERNEL_PATCHES,
+    config_folder: Path = paths.KERNEL_CONFIG,
     cache: Cache | None = None,
 ) -> Kernel:
     """Return the kernel of `variant` with `profile`: from the cache, or built into it.
@@ -91,72 +65,52 @@ def obtain(
     """
     cache = cache or default_cache()
     teller = Teller(variant, profile, listen)
+    where = Where(series_folder, config_folder, aliases)
     with terminable():
-        wanted = resolve(
-            variant,
-            profile,
-            teller,
-            cache,
-            compiler=compiler,
-            aliases=aliases,
-            series_folder=series_folder,
-        )
-        kernel = find_built(wanted, cache)
+        request = resolve(variant, profile, teller, cache, where=where, compiler=compiler)
+        return build(request, cache, teller, jobs=jobs, niceness=niceness)
+
+
+def build(
+    request: Request,
+    cache: Cache,
+    teller: Teller,
+    *,
+    jobs: int | None = None,
+    niceness: int = NICENESS,
+) -> Kernel:
+    """Return the kernel that `request` describes; raises what `obtain` raises."""
+    kernel = find_built(request, cache)
+    if kernel is not None:
+        return kernel
+    name = request.inputs()[:32]
+    with cache.hold(f"build-{name}", f"{command_name()}: {request.variant}", teller.waiting):
+        kernel = find_built(request, cache)
         if kernel is not None:
             return kernel
-        name = digest_json(wanted.inputs())
-        with cache.hold(f"build-{name[:32]}", f"{command_name()}: {variant}", teller.waiting):
-            kernel = find_built(wanted, cache)
-            if kernel is not None:
-                return kernel
-            for conflict in wanted.wanted.conflicts:
-                teller.say("warning", str(conflict))
-            tools = Tools(
-                compiler=compiler,
-                ccache=cache.ccache if ccache() else None,
-                jobs=jobs or recipe.usable_cpus(),
-                niceness=niceness,
-            )
-            return _Build(wanted, cache, teller, tools).run()
-
-
-def resolve(
-    variant: Variant,
-    profile: str,
-    teller: Teller,
-    cache: Cache,
-    *,
-    compiler: str = "gcc",
-    aliases: Mapping[str, str] | None = None,
-    series_folder: Path = paths.KERNEL_PATCHES,
-) -> Recipe:
-    """Return the recipe of a variant; its base is brought into the store if it is not there."""
-    loaded = load_profile(profile)
-    source = find_source(variant.base, aliases)
-    base = obtain_base(source, cache, teller.phase, teller.waiting)
-    series = None
-    requests = list(loaded.requests)
-    if variant.patched:
-        series = load_series(
-            variant.series, variant.version, base.series_version, series_folder
+        for conflict in request.wanted.conflicts:
+            teller.say("warning", str(conflict))
+        tools = Tools(
+            compiler=request.compiler.command,
+            ccache=cache.ccache if ccache() else None,
+            jobs=jobs or recipe.usable_cpus(),
+            niceness=niceness,
         )
-        text = "\n".join(series.config)
-        requests += parse_fragment(text, str(series), series.folder / FILE_NAME)
-    return Recipe(variant, loaded, base, series, merge(requests), find_compiler(compiler))
+        return _Build(request, cache, teller, tools).run()
 
 
-def find_built(wanted: Recipe, cache: Cache) -> Kernel | None:
-    """Return the kernel of a recipe that is in the cache, or None; reads a few files only."""
+def find_built(request: Request, cache: Cache) -> Kernel | None:
+    """Return the kernel of a request that is in the cache, or None; reads a few files only."""
     try:
-        key = (cache.index / digest_json(wanted.inputs())).read_text(encoding="utf-8").strip()
+        key = (cache.index / request.inputs()).read_text(encoding="utf-8").strip()
     except OSError:
         return None
-    return _load(wanted, cache, key)
+    return _load(request, cache, key)
 
 
-def _load(wanted: Recipe, cache: Cache, key: str) -> Kernel | None:
+def _load(request: Request, cache: Cache, key: str) -> Kernel | None:
     folder = cache.kernels / key
-    kernel = load_kernel(folder, variant=str(wanted.variant), profile=wanted.profile.name)
+    kernel = load_kernel(folder, variant=str(request.variant), profile=request.profile.name)
     if kernel is not None:
         (folder / "last-used").touch()
     return kernel
@@ -174,54 +128,52 @@ class _Checkout:
 class _Build:
     """One build, from the store to the cache's entry."""
 
-    def __init__(self, wanted: Recipe, cache: Cache, teller: Teller, tools: Tools) -> None:
-        self._wanted = wanted
+    def __init__(self, request: Request, cache: Cache, teller: Teller, tools: Tools) -> None:
+        self._request = request
         self._cache = cache
         self._teller = teller
         self._tools = tools
         self._started = time.monotonic()
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-        self._log = cache.logs / f"{now}-{wanted.variant.slug}-{wanted.profile.name}.log"
+        self._log = cache.logs / f"{now}-{request.variant.slug}-{request.profile.name}.log"
 
     def run(self) -> Kernel:
         """Build; return the kernel."""
         check_space(self._cache.root, recipe.DISK_NEEDED)
-        again = f"patchbed kernel build {self._wanted.variant} -p {self._wanted.profile.name}"
+        again = f"patchbed kernel build {self._request.variant} -p {self._request.profile.name}"
         replace_text(self._log, f"$ {again}\n")
         with self._cache.scratch() as folder:
             checkout = self._check_out(folder)
             self._teller.phase("configure")
-            wanted = self._wanted
-            config = configure(
-                checkout.tree, wanted.profile.start, wanted.wanted, str(wanted.variant)
-            )
-            key = build_key(checkout.digest, config, wanted.compiler)
-            purpose = f"{command_name()}: {wanted.variant}"
+            request = self._request
+            config = configure(checkout.tree, request)
+            key = build_key(checkout.digest, config, request.compiler)
+            purpose = f"{command_name()}: {request.variant}"
             with self._cache.hold(f"key-{key[:32]}", purpose, self._teller.waiting):
-                kernel = _load(wanted, self._cache, key)
+                kernel = _load(request, self._cache, key)
                 if kernel is None:
                     self._compile(folder, checkout, key)
-            replace_text(self._cache.index / digest_json(wanted.inputs()), f"{key}\n")
+            replace_text(self._cache.index / request.inputs(), f"{key}\n")
             self._log.unlink(missing_ok=True)
         if kernel is not None:
             return kernel
-        built = _load(wanted, self._cache, key)
+        built = _load(request, self._cache, key)
         if built is None:
             raise RuntimeError(f"the entry just written to {self._cache.kernels / key} is damaged")
         return replace(built, cached=False)
 
     def _check_out(self, folder: Path) -> _Checkout:
         """Apply the series in the store's terms first: what fails, fails before a checkout."""
-        wanted, teller = self._wanted, self._teller
+        request, teller = self._request, self._teller
         source = folder / "linux"
-        git = init_scratch(folder / "git", source, Git(self._cache.store), wanted.base.commit)
-        commit = wanted.base.commit
-        if wanted.series is not None:
-            patches = wanted.series.patches
+        git = init_scratch(folder / "git", source, Git(self._cache.store), request.base.commit)
+        commit = request.base.commit
+        if request.series is not None:
+            patches = request.series.patches
             commit = apply_patches(
                 git,
                 patches,
-                f"{wanted.variant.base} ({wanted.base.identity})",
+                f"{request.variant.base} ({request.base.identity})",
                 lambda done: teller.phase("apply", done, len(patches)),
             )
         teller.phase("check out")
@@ -231,13 +183,13 @@ class _Build:
 
     def _compile(self, folder: Path, checkout: _Checkout, key: str) -> None:
         """Compile, and put the result into the cache."""
-        estimate = self._cache.root / "estimates" / self._wanted.profile.name
+        estimate = self._cache.root / "estimates" / self._request.profile.name
         total = read_number(estimate, recipe.USUAL_STEPS)
         self._teller.phase("compile", 0, total)
         steps = checkout.tree.make(
             *recipe.TARGETS,
             outcome=Outcome.BUILD_COMPILE,
-            what=f"{self._wanted.variant} does not compile",
+            what=f"{self._request.variant} does not compile",
             progress=lambda done: self._teller.step(done, total),
         )
         replace_text(estimate, f"{steps}\n")
@@ -250,23 +202,23 @@ class _Build:
         keep_tree(self._cache, checkout.tree.source, key)
 
     def _meta(self, checkout: _Checkout, key: str, release: str, steps: int) -> dict[str, Any]:
-        wanted = self._wanted
-        series = wanted.series
+        request = self._request
+        series = request.series
         return {
             "key": key,
-            "variant": str(wanted.variant),
-            "profile": wanted.profile.name,
+            "variant": str(request.variant),
+            "profile": request.profile.name,
             "release": release,
-            "base": asdict(wanted.base),
+            "base": asdict(request.base),
             "series": {"name": str(series), "patchset_hash": series.patchset_hash()}
             if series
             else None,
             "commit": checkout.commit,
             "tree": checkout.digest,
-            "compiler": wanted.compiler.identity,
+            "compiler": request.compiler.identity,
             "recipe": recipe.VERSION,
-            "requests": [asdict(request) for request in wanted.wanted.requests],
-            "conflicts": [str(conflict) for conflict in wanted.wanted.conflicts],
+            "requests": [asdict(request) for request in request.wanted.requests],
+            "conflicts": [str(conflict) for conflict in request.wanted.conflicts],
             "built": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._started, 1),
             "steps": steps,

@@ -6,32 +6,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import BuildError
-from harness.kernel.fragment import Merged, Request, config_line, overlay, parse_config, unmet
+from harness.kernel.fragment import Request, config_line, overlay, parse_config, unmet
 from harness.kernel.kconfig import explain, read_tree
+from harness.kernel.request import Request as BuildRequest
 from harness.kernel.worktree import WorkTree
 from harness.outcomes import Outcome
 
 
-def configure(tree: WorkTree, start: str, wanted: Merged, name: str) -> str:
-    """Configure `tree`: `start`, then all that is `wanted`; return the final .config.
-
-    `name` is the variant's, for messages.
+def configure(tree: WorkTree, request: BuildRequest) -> str:
+    """Configure `tree` as `request` has it; return the final .config.
 
     Raises:
         BuildError: build.config: a symbol did not get the value that was asked for; the lines
             say what it got, who asked, and which dependency is unmet.
     """
     config = tree.build / ".config"
+    name, start = str(request.variant), request.profile.start
     tree.build.mkdir(exist_ok=True)
     tree.make(start, outcome=Outcome.BUILD_CONFIG, what=f"{name}: make {start} failed")
     config.write_text(
-        overlay(config.read_text(encoding="utf-8"), wanted.requests), encoding="utf-8"
+        overlay(config.read_text(encoding="utf-8"), request.wanted.requests), encoding="utf-8"
     )
     tree.make(
         "olddefconfig", outcome=Outcome.BUILD_CONFIG, what=f"{name}: make olddefconfig failed"
     )
     final = config.read_text(encoding="utf-8")
-    missed = unmet(parse_config(final), wanted.requests)
+    missed = unmet(parse_config(final), request.required().requests)
     if missed:
         raise _not_granted(tree, missed, parse_config(final), name)
     return final

@@ -29,15 +29,17 @@ def is_step(line: str) -> bool:
     return _STEP.match(line) is not None
 
 
-def error_lines(output: Sequence[str]) -> list[str]:
+def error_lines(output: Sequence[str], root: Path | None = None) -> list[str]:
     """Return the lines of a failed make that say why: the compiler's, the linker's, modpost's.
 
-    Where none is known, the last lines that are no steps. Paths become those of the source tree.
+    Where none is known, the last lines that are no steps. Paths become relative to the source
+    tree, which is `root` where make names it in full.
     """
     found = [line for line in output if _ERROR.search(line)]
     if not found:
         found = [line for line in output if line.strip() and not is_step(line)][-10:]
-    seen = dict.fromkeys(line.strip().removeprefix("../") for line in found)
+    prefix = f"{root}/" if root is not None else "../"
+    seen = dict.fromkeys(line.strip().removeprefix(prefix) for line in found)
     return list(seen)[:MOST_LINES]
 
 
@@ -60,11 +62,17 @@ class Make:
         self._log_path = log_path
 
     def run(
-        self, argv: Sequence[str], *, outcome: Outcome, what: str, progress: Progress | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        outcome: Outcome,
+        what: str,
+        progress: Progress | None = None,
+        root: Path | None = None,
     ) -> int:
         """Run make to its end; return the number of its steps.
 
-        On any exception its whole process group is killed.
+        On any exception its whole process group is killed. `root` is what error_lines takes.
 
         Raises:
             BuildError: it failed: of the kind `outcome`, with the lines that say why.
@@ -85,15 +93,17 @@ class Make:
             status = group.wait()
         self._log.flush()
         if status != 0:
-            raise self._failure(output, outcome, what, status)
+            raise self._failure(output, outcome, what, status, root)
         return steps
 
-    def _failure(self, output: list[str], outcome: Outcome, what: str, status: int) -> Exception:
+    def _failure(
+        self, output: list[str], outcome: Outcome, what: str, status: int, root: Path | None
+    ) -> Exception:
         if any("No space left on device" in line for line in output):
             return no_space(self._folder, DISK_NEEDED)
         hint = "mend the source" if outcome is Outcome.BUILD_COMPILE else ""
         if status < 0 or any(_KILLED.search(line) for line in output):
             hint = "something was killed: is there memory enough? try fewer --jobs"
         return BuildError(
-            outcome, what, lines=tuple(error_lines(output)), hint=hint, log=self._log_path
+            outcome, what, lines=tuple(error_lines(output, root)), hint=hint, log=self._log_path
         )

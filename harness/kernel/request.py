@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is to be built: everything that decides a build's bytes, known before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness import paths
+from harness.kernel import recipe
+from harness.kernel.cache import Cache, digest_json
+from harness.kernel.compiler import Compiler, find_compiler
+from harness.kernel.fragment import Merged, merge, parse_fragment
+from harness.kernel.profile import Profile, load_profile
+from harness.kernel.series import FILE_NAME, Series, load_series
+from harness.kernel.source import Base, find_source, obtain_base
+from harness.kernel.teller import Teller
+from harness.kernel.variant import Variant
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where things are looked up; the defaults are the project's own folders.
+
+    `bases` are the short names of bases in patchbed.toml.
+    """
+
+    series: Path = paths.KERNEL_PATCHES
+    config: Path = paths.KERNEL_CONFIG
+    bases: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A build: of which variant, on which base, with which patches, configuration and tools.
+
+    `lenient` lets what the series itself asks for go unheeded: before its last patch the
+    symbols may not exist.
+    """
+
+    variant: Variant
+    profile: Profile
+    base: Base
+    series: Series | None
+    wanted: Merged
+    compiler: Compiler
+    lenient: bool = False
+
+    def inputs(self) -> str:
+        """Return the digest of all that the build depends on; a key of the cache's index."""
+        return digest_json(
+            {
+                "base": self.base.identity,
+                "tree": self.base.tree,
+                "patches": self.series.patchset_hash() if self.series else "",
+                "start": self.profile.start,
+                "config": sorted(request.text() for request in self.wanted.requests),
+                "compiler": self.compiler.identity,
+                "recipe": recipe.VERSION,
+                "lenient": self.lenient,
+            }
+        )
+
+    def upto(self, patches: int) -> Request:
+        """Return the same build with only the first `patches` of the series."""
+        if self.series is None or patches >= len(self.series.patches):
+            return self
+        series = replace(self.series, patches=self.series.patches[:patches])
+        return replace(self, series=series, lenient=True)
+
+    def required(self) -> Merged:
+        """Return what must be found in the final configuration."""
+        if not self.lenient:
+            return self.wanted
+        own = str(self.series)
+        kept = tuple(request for request in self.wanted.requests if request.origin != own)
+        return Merged(kept, ())
+
+
+def resolve(
+    variant: Variant,
+    profile: str,
+    teller: Teller,
+    cache: Cache,
+    *,
+    where: Where,
+    compiler: str,
+) -> Request:
+    """Return the request for a variant; its base is brought into the store if it is not there.
+
+    Raises:
+        UserError: there is no such base, series, version or profile.
+        InfrastructureError: the disk is full, or the compiler is missing.
+    """
+    loaded = load_profile(profile, where.config)
+    source = find_source(variant.base, where.bases)
+    base = obtain_base(source, cache, teller.phase, teller.waiting)
+    series = None
+    requests = list(loaded.requests)
+    if variant.patched:
+        series = load_series(variant.series, variant.version, base.series_version, where.series)
+        text = "\n".join(series.config)
+        requests += parse_fragment(text, str(series), series.folder / FILE_NAME)
+    return Request(variant, loaded, base, series, merge(requests), find_compiler(compiler))
