@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import pwd
 import shlex
 import shutil
 import socket
@@ -32,7 +33,7 @@ from harness.guest.crash import Report
 from harness.guest.image import READY
 from harness.guest.keys import BootKeys, make_keys
 from harness.guest.machine import Machine
-from harness.guest.process import QemuProcess, unprivileged
+from harness.guest.process import QemuProcess, qemu_user
 from harness.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class Guest:
         self._stack.callback(os.close, self._wake[1])
         ours, theirs = socket.socketpair()
         self._stack.callback(ours.close)
-        self._scratch = _scratch("patchbed-memory")
+        self._scratch = _scratch("patchbed-memory", qemu_user(self.accelerator))
         self._stack.callback(os.close, self._scratch)
         keys = self._start_qemu(theirs)
         thread = threading.Thread(target=_import_shell, name="imports", daemon=True)
@@ -235,6 +236,7 @@ class Guest:
 
     def _start_qemu(self, monitor: socket.socket) -> BootKeys:
         keys = make_keys()
+        user = qemu_user(self.accelerator)
         with ExitStack() as passed:
             passed.callback(monitor.close)
             inherit = [monitor.fileno(), self._scratch]
@@ -243,7 +245,7 @@ class Guest:
                 (qemu.AUTHORIZED_KEYS, keys.authorized_keys()),
                 (qemu.HOST_KEY, keys.host_key()),
             ):
-                inherit.append(_scratch(name.replace("/", "-"), data))
+                inherit.append(_scratch(name.replace("/", "-"), user, data))
                 passed.callback(os.close, inherit[-1])
                 items.append((name, f"/proc/self/fd/{inherit[-1]}"))
             paths = []
@@ -253,7 +255,7 @@ class Guest:
                 paths.append(f"/proc/self/fd/{inherit[-1]}")
             files = qemu.Files(paths[0], paths[1], tuple(items), monitor.fileno())
             self.argv = qemu.qemu_argv(files, self.machine, self.accelerator, self.kernel_args)
-            process = QemuProcess(self.argv, inherit=inherit)
+            process = QemuProcess(self.argv, user=user, inherit=inherit)
             self._process = self._stack.enter_context(process)
         console = Console(
             process.console,
@@ -413,10 +415,9 @@ class Guest:
                 return str(error).splitlines()[0]
 
 
-def _scratch(name: str, data: bytes = b"") -> int:
-    """Return a descriptor of an unnamed file in memory that holds `data` and QEMU may open."""
+def _scratch(name: str, user: pwd.struct_passwd | None, data: bytes = b"") -> int:
+    """Return a descriptor of an unnamed file in memory that holds `data` and `user` may open."""
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
-    user = unprivileged()
     if user is not None:
         os.fchown(descriptor, user.pw_uid, user.pw_gid)
     os.fchmod(descriptor, 0o600)

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import InfrastructureError
+from harness.guest.accelerator import KVM
 from harness.outcomes import Outcome
 
 # Sooner the guest than whoever watches it, when memory runs out.
@@ -27,17 +28,25 @@ class QemuProcess:
 
     It has a session of its own, so that Ctrl-C on the terminal is ours alone, and is killed by
     the kernel when the thread that started it ends: start it from one that lives as long. Under
-    root it runs as nobody; `inherit` are descriptors it keeps, and may open again by path.
+    root it runs as `user`, if that is not None; `inherit` are descriptors it keeps, and may open
+    again by path.
     """
 
-    def __init__(self, argv: Sequence[str], *, inherit: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        user: pwd.struct_passwd | None = None,
+        inherit: Sequence[int] = (),
+    ) -> None:
         self._argv = list(argv)
+        self._user = user
         self._inherit = tuple(inherit)
         self._errors = os.fdopen(os.memfd_create("patchbed-qemu-errors"), "w+b")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        command = [*_drop_privileges(), *self._argv]
+        command = [*limits(self._user), *self._argv]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -121,24 +130,30 @@ class QemuProcess:
         return data.decode("utf-8", errors="replace").strip()
 
 
-def unprivileged() -> pwd.struct_passwd | None:
-    """Return the user that QEMU runs as, None where we have no privileges to drop."""
-    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+def qemu_user(accelerator: str) -> pwd.struct_passwd | None:
+    """Return the user that QEMU is to run as, None for ourselves.
+
+    Root's is nobody, unless KVM is used and is open to no one but root.
+    """
+    if os.geteuid() != 0 or (accelerator == "kvm" and not _kvm_group()):
+        return None
+    return pwd.getpwnam("nobody")
 
 
-def _drop_privileges() -> list[str]:
+def limits(user: pwd.struct_passwd | None) -> list[str]:
+    """Return the words before a command that let it die with us and run as `user`."""
     command = ["setpriv", "--pdeathsig", "KILL", "--no-new-privs"]
-    user = unprivileged()
     if user is not None:
         command += ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid)]
-        command += _groups()
+        group = _kvm_group()
+        command += ["--groups", str(group)] if group else ["--clear-groups"]
     return [*command, "--"]
 
 
-def _groups() -> list[str]:
-    """Keep the group that may open /dev/kvm, and no other."""
-    with contextlib.suppress(OSError):
-        group = Path("/dev/kvm").stat().st_gid
-        if group:
-            return ["--groups", str(group)]
-    return ["--clear-groups"]
+def _kvm_group() -> int:
+    """Return the group other than root's that may use /dev/kvm, 0 if there is none."""
+    try:
+        state = KVM.stat()
+    except OSError:
+        return 0
+    return state.st_gid if state.st_mode & 0o060 == 0o060 else 0
