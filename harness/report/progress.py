@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.table import Column
 from rich.text import Text
 
 from harness.events import (
@@ -213,13 +214,18 @@ class _Live:
         self._console = console
         self._bars = Bars(
             SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description}", markup=False),
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
             refresh_per_second=4,
+            expand=True,
         )
         self._known: dict[str, _Bar] = {}
 

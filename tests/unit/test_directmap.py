@@ -136,6 +136,16 @@ def test_alias_outside_the_direct_map_is_found() -> None:
     assert view.mappings_of(0x5FFF) == [alias]
 
 
+@pytest.mark.parametrize("virtual", [0xFFFF_FFFF_8100_0000, 0xFFFF_EA00_0020_0000])
+def test_neither_the_image_nor_the_memory_map_is_the_direct_map(virtual: int) -> None:
+    """Both are larger here, and each is at one distance from its frames."""
+    others = [
+        large(virtual + index * MIB_2, 0x0100_0000 + index * MIB_2, MIB_2) for index in range(4)
+    ]
+    view = OutsideView([large(FIXED_BASE, 0, MIB_2), *others])
+    assert view.direct_map_base == FIXED_BASE
+
+
 def test_no_direct_map_is_an_error() -> None:
     with pytest.raises(ParseError, match="no direct map"):
         _ = OutsideView([large(0x400000, 0x200000, MIB_2)]).direct_map_base

@@ -223,6 +223,16 @@ def test_a_guest_changed_under_a_test_gives_it_no_counters() -> None:
             one_cell(*booted(1), *ran("a/U0-x", Outcome.XFAIL), ended(1, Outcome.KERNEL_OOPS)),
             ExitCode.OK,
         ),
+        # The next one needed no guest, so the dead one was still there.
+        (
+            one_cell(
+                *booted(1),
+                *ran("a/U0-x", Outcome.XFAIL),
+                *ran("a/U1-x", Outcome.SKIP),
+                ended(1, Outcome.KERNEL_OOPS),
+            ),
+            ExitCode.OK,
+        ),
         # QEMU did not start the first time.
         (
             one_cell(
