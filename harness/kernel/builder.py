@@ -99,6 +99,22 @@ def build(
         return _Build(request, cache, teller, tools).run()
 
 
+def plan_build(
+    variant: Variant,
+    profile: str,
+    *,
+    listen: Listener,
+    compiler: str = "gcc",
+    where: Where | None = None,
+    cache: Cache | None = None,
+) -> tuple[Request, Kernel | None]:
+    """Return what `obtain` would build, and its kernel if the cache has it; builds nothing."""
+    cache = cache or default_cache()
+    teller = Teller(variant, profile, listen)
+    request = resolve(variant, profile, teller, cache, where=where or Where(), compiler=compiler)
+    return request, find_built(request, cache)
+
+
 def find_built(request: Request, cache: Cache) -> Kernel | None:
     """Return the kernel of a request that is in the cache, or None; reads a few files only."""
     try:

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email import policy
+from email.parser import BytesParser
 from pathlib import Path
 from typing import Annotated
 
@@ -151,6 +154,27 @@ def list_series(folder: Path = paths.KERNEL_PATCHES) -> list[Series]:
         for version in _names(folder / name)
         for base in _names(folder / name / version)
     ]
+
+
+def parse_name(text: str) -> tuple[str, str]:
+    """Return name and version of `SERIES@VERSION`.
+
+    Raises:
+        UserError: it has no such form.
+    """
+    name, at, version = text.partition("@")
+    if not (name and at and version):
+        raise UserError(f"{text!r} is no series", hint="write SERIES@VERSION: gfp-unmapped@v1")
+    return name, version
+
+
+def subject(patch: Path) -> str:
+    """Return the subject of a patch, without its [PATCH n/m]."""
+    with patch.open("rb") as file:
+        text = str(
+            BytesParser(policy=policy.default).parse(file, headersonly=True)["subject"] or ""
+        )
+    return re.sub(r"^(\[[^\]]*\]\s*)+", "", " ".join(text.split()))
 
 
 def _choose(folder: Path, name: str, kind: str, problem: str) -> Path:

@@ -13,6 +13,7 @@ KEPT = 2
 
 def keep_tree(cache: Cache, source: Path, key: str) -> None:
     """Keep the work tree at `source` as that of the build `key`; the oldest ones go."""
+    source.touch()
     publish(source, cache.trees / key)
     kept = [tree for tree in cache.trees.iterdir() if not tree.name.startswith(".")]
     kept.sort(key=lambda tree: tree.stat().st_mtime, reverse=True)
