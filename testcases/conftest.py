@@ -13,7 +13,6 @@ from harness.testing.oracle import MODULE, ONE_CPU, SETTLE, Oracle, must
 
 if TYPE_CHECKING:
     from harness.guest.guest import Guest
-
     from harness.measure.directmap import OutsideView
     from harness.testing.checks import Checks
 

@@ -146,11 +146,14 @@ class Oracle:
         """Return all held pages, in the order of allocation."""
         return parse_pages(must(self._guest, f"cat {FOLDER}/held"))
 
-    def contents(self) -> set[str]:
-        """Return what the held chunks contain: 64-bit words in hexadecimal, or "mixed"."""
-        return {
-            line.split()[2] for line in must(self._guest, f"cat {FOLDER}/contents").splitlines()
-        }
+    def contents(self) -> dict[int, str]:
+        """Return what each held chunk contains, by its first frame.
+
+        It is the 64-bit word that fills it, in hexadecimal, or "mixed".
+        """
+        lines = must(self._guest, f"cat {FOLDER}/contents").splitlines()
+        rows = (line.split() for line in lines)
+        return {int(pfn, 16): word for pfn, _, word in rows}
 
     def frames(self, pfns: Iterable[int]) -> list[Page]:
         """Return frames `pfns` at their places in the direct map, sorted."""

@@ -26,7 +26,7 @@ def test_absence(
 
     Every subpage of every order that the cache serves, seen from within and from outside.
     """
-    checks.module("patchbed_unmapped_kunit")
+    checks.module("patchbed_absence_kunit")
     for order in range(PMD_ORDER + 1):
         try:
             oracle.hold(CHUNKS, order, "unmapped")
