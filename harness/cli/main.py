@@ -55,7 +55,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        app()
+        app(prog_name="patchbed")
     except PatchbedError as error:
         sys.stderr.write(f"patchbed: {error}\n")
         sys.exit(error.exit_code)

@@ -135,7 +135,7 @@ def pytest_argv(testcases: Path, cell_file: Path, events: int, selection: str) -
     """Return the command that runs a cell: its file, its events' descriptor, `-k`'s words."""
     argv = [sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={testcases}"]
     argv += ["-p", "harness.testing.plugin", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    argv += ["-ra", "--tb=short", "--color=no"]
+    argv += ["--verbose", "-ra", "--tb=short", "--color=no"]
     argv += ["--patchbed-cell", str(cell_file), "--patchbed-events", str(events)]
     if selection:
         argv += ["-k", selection]

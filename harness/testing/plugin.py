@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 import pytest
+from _pytest.nodeid import coerce_node_id
 
 from harness.errors import CommandTimeout, GuestDied, PatchbedError
 from harness.events import (
@@ -110,7 +111,8 @@ class CellSession:
             spec = _spec(item)
             parameters = item.name.partition("[")[2]
             test = f"{item.path.parent.name}/{spec.id}" + (f"[{parameters}" if parameters else "")
-            item._nodeid = test  # type: ignore[attr-defined]
+            # pytest has no public way to name an item; its version is pinned.
+            item._id = coerce_node_id(test)
             item.extra_keyword_matches.update({spec.id, test})
             item.stash[_RUNNING] = _Running(spec, test)
         items.sort(key=lambda item: catalogue_order(item.path.parent.name, _spec(item).id))
