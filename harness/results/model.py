@@ -68,6 +68,7 @@ class _Cell:
     finished_tests: dict[str, TestFinished] = field(default_factory=dict)
     checks: dict[str, list[TestCheck]] = field(default_factory=dict)
     pulls: list[CountersPulled] = field(default_factory=list)
+    pulls_of: dict[str, list[CountersPulled]] = field(default_factory=dict)
     finished: CellFinished | None = None
     last: datetime | None = None
 
@@ -132,6 +133,7 @@ def _take_in_cell(cell: _Cell, event: Event) -> None:
             cell.finished_tests[event.test] = event
         case CountersPulled():
             cell.pulls.append(event)
+            cell.pulls_of.setdefault(event.test, []).append(event)
         case CellFinished():
             cell.finished = event
         case _:
@@ -295,13 +297,13 @@ def _test_result(cell: _Cell, test: str) -> TestResult:
         seconds=event.seconds,
         check_count=max(event.checks, len(checks)),
         checks=notable,
-        counters=_change_of_test(cell.pulls, test),
+        counters=_change_of_test(cell.pulls_of.get(test, [])),
     )
 
 
-def _change_of_test(pulls: Sequence[CountersPulled], test: str) -> CounterChange | None:
-    before = [pull for pull in pulls if pull.test == test and pull.when == "before"]
-    after = [pull for pull in pulls if pull.test == test and pull.when == "after"]
+def _change_of_test(pulls: Sequence[CountersPulled]) -> CounterChange | None:
+    before = [pull for pull in pulls if pull.when == "before"]
+    after = [pull for pull in pulls if pull.when == "after"]
     if not before or not after or before[-1].boot != after[-1].boot:
         return None
     return change_between(before[-1], after[-1])
