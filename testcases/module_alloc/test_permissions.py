@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import pytest
 
@@ -11,7 +12,7 @@ from harness.guest.guest import Guest
 from harness.measure.directmap import OutsideView
 from harness.testing.checks import Checks
 from harness.testing.judging import Judge
-from harness.testing.oracle import Oracle, Page, must
+from harness.testing.oracle import SETTLE, Oracle, Page, must
 from harness.testing.testcase import testcase
 
 NAME = "patchbed_sections"
@@ -29,11 +30,10 @@ CONFIG = ["MODULES", "STRICT_MODULE_RWX", "DEBUG_FS"]
 @pytest.fixture
 def sections(guest: Guest, oracle: Oracle) -> Iterator[dict[str, list[Page]]]:
     """The pages of a loaded module by kind of section, at its own addresses."""
-    must(guest, f"insmod /patchbed/modules/{NAME}.ko")
-    areas = {}
-    for line in must(guest, f"cat /sys/kernel/debug/{NAME}").splitlines():
-        kind, address, pages = line.split()
-        areas[kind] = oracle.addresses([(int(address, 16), int(pages))])
+    load = f"insmod /patchbed/modules/{NAME}.ko && {SETTLE} && cat /sys/kernel/debug/{NAME}"
+    rows = [line.split() for line in must(guest, load).splitlines()]
+    pages = iter(oracle.addresses((int(address, 16), int(count)) for _, address, count in rows))
+    areas = {kind: list(islice(pages, int(count))) for kind, _, count in rows}
     yield areas
     if guest.death is None:
         must(guest, f"rmmod {NAME}")
@@ -90,8 +90,10 @@ def test_alias(
     it has none of them, and nothing else in the kernel's half maps them but the module itself.
     """
     view = outside()
+    frames = oracle.frames(page.pfn for pages in sections.values() for page in pages)
+    aliases = {page.pfn: page for page in frames}
     for kind, pages in sections.items():
-        alias = oracle.frames(page.pfn for page in pages)
+        alias = [aliases[page.pfn] for page in pages]
         if patched:
             _check_no_alias(checks, judge, view, kind, pages, alias)
         else:
