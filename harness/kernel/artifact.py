@@ -88,7 +88,7 @@ def load_kernel(folder: Path, *, variant: str = "", profile: str = "") -> Kernel
     same share an entry.
     """
     meta = read_meta(folder)
-    if meta is None or damage(folder, meta):
+    if meta is None or damage(folder):
         return None
     return Kernel(
         key=meta["key"],
@@ -145,8 +145,11 @@ def checksums(folder: Path) -> dict[str, str]:
     return {name: digest_file(folder / name) for name in _MADE}
 
 
-def damage(folder: Path, meta: dict[str, Any]) -> str:
+def damage(folder: Path) -> str:
     """Return what is wrong with an entry, "" where nothing is."""
+    meta = read_meta(folder)
+    if meta is None:
+        return f"{META} is missing, or of another version"
     for name, digest in meta["checksums"].items():
         try:
             if digest_file(folder / name) != digest:

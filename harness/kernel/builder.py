@@ -14,7 +14,7 @@ from harness import paths
 from harness.events import Listener
 from harness.kernel import recipe
 from harness.kernel.apply import apply_patches
-from harness.kernel.artifact import Kernel, load_kernel, write_entry, write_meta
+from harness.kernel.artifact import Kernel, damage, load_kernel, write_entry, write_meta
 from harness.kernel.cache import (
     Cache,
     check_space,
@@ -88,6 +88,7 @@ def build(
         kernel = find_built(request, cache)
         if kernel is not None:
             return kernel
+        _tell_damage(request, cache, teller)
         for conflict in request.wanted.conflicts:
             teller.say("warning", str(conflict))
         tools = Tools(
@@ -117,11 +118,23 @@ def plan_build(
 
 def find_built(request: Request, cache: Cache) -> Kernel | None:
     """Return the kernel of a request that is in the cache, or None; reads a few files only."""
+    key = _indexed(request, cache)
+    return _load(request, cache, key) if key else None
+
+
+def _indexed(request: Request, cache: Cache) -> str:
     try:
-        key = (cache.index / request.inputs()).read_text(encoding="utf-8").strip()
+        return (cache.index / request.inputs()).read_text(encoding="utf-8").strip()
     except OSError:
-        return None
-    return _load(request, cache, key)
+        return ""
+
+
+def _tell_damage(request: Request, cache: Cache, teller: Teller) -> None:
+    key = _indexed(request, cache)
+    if key and (cache.kernels / key).exists():
+        reason = damage(cache.kernels / key)
+        text = f"{request.variant}: the kernel in the cache is damaged ({reason}): made again"
+        teller.say("warning", text)
 
 
 def _load(request: Request, cache: Cache, key: str) -> Kernel | None:

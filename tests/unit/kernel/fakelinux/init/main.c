@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <linux/pages.h>
+
+int start(void)
+{
+	return PAGES;
+}
