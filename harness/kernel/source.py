@@ -137,17 +137,17 @@ class GitSource(Source):
         if local.exists():
             return self._local_commit(local)
         try:
-            listed = run_git("ls-remote", self.repository, self.reference)
+            peeled = f"{self.reference}^{{}}"
+            listed = run_git("ls-remote", self.repository, self.reference, peeled)
         except GitError as error:
             raise UserError(
                 f"base git:{self.repository}@{self.reference}: {error.stderr.strip()}",
                 hint="give a path or an address of a git repository that can be reached",
             ) from error
-        # A tag's own object comes before the commit it points to, which ends in ^{}.
-        ids = [line.split()[0] for line in listed.splitlines()]
-        if not ids:
+        commit = choose_reference(listed, self.reference)
+        if not commit:
             raise self._no_reference()
-        return ids[-1]
+        return commit
 
     def _local_commit(self, local: Path) -> str:
         try:
@@ -218,6 +218,16 @@ def find_source(base: str, aliases: Mapping[str, str] | None = None) -> Source:
     raise UserError(
         f"no base is called {base!r}",
         hint=f"use one of {names}, git:REPO@REF or tarball:FILE[#sha256=HASH]",
+    )
+
+
+def choose_reference(listed: str, reference: str) -> str:
+    """Return the id of the commit that git ls-remote's lines have for `reference`, or ""."""
+    found = {name: commit for commit, name in (line.split() for line in listed.splitlines())}
+    # A tag's own object is no commit; what it points to is listed with ^{}.
+    forms = ("refs/tags/{}^{{}}", "{}^{{}}", "refs/tags/{}", "refs/heads/{}", "{}")
+    return next(
+        (found[form.format(reference)] for form in forms if form.format(reference) in found), ""
     )
 
 

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import ConfigError
+from harness.kernel.fragment import (
+    Request,
+    config_line,
+    merge,
+    overlay,
+    parse_config,
+    parse_fragment,
+    parse_line,
+    unmet,
+)
+
+FILE = Path("a.config")
+SYMBOLS = st.from_regex(r"[A-Z0-9_]{1,10}", fullmatch=True)
+VALUES = st.one_of(
+    st.sampled_from(["y", "m", "n"]),
+    st.integers(-10, 10**6).map(str),
+    st.integers(0, 2**64).map(hex),
+    st.from_regex(r'"[a-z /=#]{0,8}"', fullmatch=True),
+)
+CONFIGS = st.dictionaries(SYMBOLS, VALUES, max_size=12)
+
+
+def requests(config: dict[str, str], origin: str = "a") -> list[Request]:
+    return [Request(symbol, value, origin, 1) for symbol, value in config.items()]
+
+
+@given(SYMBOLS, VALUES)
+def test_a_line_gives_back_its_symbol_and_value(symbol: str, value: str) -> None:
+    assert parse_line(config_line(symbol, value)) == (symbol, value)
+
+
+@given(CONFIGS)
+def test_a_config_gives_back_what_is_set(config: dict[str, str]) -> None:
+    text = "\n".join(config_line(symbol, value) for symbol, value in config.items())
+    assert parse_config(text) == {s: v for s, v in config.items() if v != "n"}
+
+
+@given(CONFIGS, CONFIGS)
+def test_what_is_laid_over_a_config_wins(under: dict[str, str], over: dict[str, str]) -> None:
+    text = "".join(config_line(symbol, value) + "\n" for symbol, value in under.items())
+    result = parse_config(overlay(text, requests(over)))
+    assert result == {s: v for s, v in {**under, **over}.items() if v != "n"}
+    assert unmet(result, requests(over)) == []
+
+
+@given(CONFIGS, CONFIGS)
+def test_the_later_request_wins_and_a_difference_is_told(
+    first: dict[str, str], second: dict[str, str]
+) -> None:
+    merged = merge([*requests(first, "a"), *requests(second, "b")])
+    assert {r.symbol: r.value for r in merged.requests} == {**first, **second}
+    differing = {s for s in first.keys() & second.keys() if first[s] != second[s]}
+    assert {conflict.winner.symbol for conflict in merged.conflicts} == differing
+
+
+@given(st.text())
+def test_any_text_is_a_fragment_or_names_the_line(text: str) -> None:
+    try:
+        parse_fragment(text, "a", FILE)
+    except ConfigError as error:
+        assert "a.config: line " in str(error)
+
+
+def test_a_fragment() -> None:
+    text = "# why\nCONFIG_A=y\n\n# CONFIG_B is not set\nCONFIG_C=0x10\n"
+    assert parse_fragment(text, "x.config", FILE) == [
+        Request("A", "y", "x.config", 2),
+        Request("B", "n", "x.config", 4),
+        Request("C", "0x10", "x.config", 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("CONFIG_A=yes\n", "line 1: 'CONFIG_A=yes' is no configuration line"),
+        ("\nA=y\n", "line 2: 'A=y'"),
+        ("# CONFIG_A is not sett\n", "line 1"),
+        ("#CONFIG_A=y\n", "line 1"),
+        ("CONFIG_A=y\nCONFIG_A=y\n", "line 2: CONFIG_A is on line 1 already"),
+    ],
+)
+def test_a_line_that_is_none(text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_fragment(text, "a", FILE)
+    assert words in str(caught.value)
+
+
+def test_not_set_is_met_by_what_is_absent() -> None:
+    wanted = [Request("A", "n", "a", 1), Request("B", "m", "a", 2), Request("C", "n", "a", 3)]
+    assert unmet({"B": "y", "C": "m"}, wanted) == [(wanted[1], "y"), (wanted[2], "m")]
