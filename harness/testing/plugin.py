@@ -232,7 +232,7 @@ class CellSession:
     @pytest.fixture
     def outside(self, guest: Guest) -> Callable[[], OutsideView]:
         """Takes a view of the guest's page tables through QEMU, not trusting its kernel."""
-        return lambda: OutsideView(parse_info_tlb(guest.hmp("info tlb"), guest.translate))
+        return lambda: take_outside_view(guest)
 
     @pytest.fixture
     def counters(self, guest: Guest) -> Callable[[], Counters]:
@@ -243,6 +243,19 @@ class CellSession:
     def patched(self) -> bool:
         """Whether the variant has a series applied."""
         return self._plan.patched
+
+
+def take_outside_view(guest: Guest) -> OutsideView:
+    """Return the guest's page tables as QEMU walks them.
+
+    The guest stands still meanwhile: the walk is printed first and asked about afterwards, and a
+    mapping that is split in between would be misjudged.
+    """
+    guest.hmp("stop")
+    try:
+        return OutsideView(parse_info_tlb(guest.hmp("info tlb"), guest.translate))
+    finally:
+        guest.hmp("cont")
 
 
 def _spec(item: pytest.Item) -> Testcase:
