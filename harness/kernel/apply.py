@@ -12,7 +12,6 @@ from harness.errors import BuildError
 from harness.kernel.gitstore import Git, GitError
 from harness.outcomes import Outcome
 
-_NO_SPACE = "No space left"
 _CHECKING = re.compile(r"Checking patch (?:.* => )?(.+)\.\.\.$")
 _FAILED = re.compile(r"error: patch failed: (.+):(\d+)$")
 _ERROR = re.compile(r"error: ([^:]+): (.+)$")
@@ -51,8 +50,6 @@ def apply_patches(
         try:
             git.run("am", "--quiet", "--keep-cr", "--no-3way", "--whitespace=nowarn", str(patch))
         except GitError as error:
-            if _NO_SPACE in error.stderr:
-                raise OSError(28, _NO_SPACE) from error
             raise _failure(git, patch, f"patch {number} of {len(patches)}", onto, error) from error
         progress(number)
     return git.run("rev-parse", "HEAD").strip()

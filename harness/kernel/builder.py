@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import paths
+from harness.errors import InfrastructureError
 from harness.events import Listener
 from harness.kernel import recipe
 from harness.kernel.apply import apply_patches
@@ -26,7 +27,7 @@ from harness.kernel.cache import (
 )
 from harness.kernel.compiler import Compiler, ccache
 from harness.kernel.configure import configure
-from harness.kernel.gitstore import Git, check_out, init_scratch
+from harness.kernel.gitstore import Git, GitError, check_out, init_scratch
 from harness.kernel.interrupt import terminable
 from harness.kernel.request import Request, Where, resolve
 from harness.kernel.teller import Teller
@@ -97,7 +98,14 @@ def build(
             jobs=jobs or recipe.usable_cpus(),
             niceness=niceness,
         )
-        return _Build(request, cache, teller, tools).run()
+        try:
+            return _Build(request, cache, teller, tools).run()
+        except GitError as error:
+            raise InfrastructureError(
+                Outcome.INFRA_WORKER,
+                f"the store of sources can't be used: {error}",
+                hint=f"remove {cache.store} and try again: it is imported anew",
+            ) from error
 
 
 def plan_build(

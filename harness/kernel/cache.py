@@ -188,7 +188,8 @@ def disk_full(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        # shutil collects the errors of a whole tree, and keeps only their words.
+        if error.errno not in _NO_SPACE and os.strerror(errno.ENOSPC) not in str(error):
             raise
         raise no_space(path) from error
 

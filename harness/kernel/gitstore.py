@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ def run_git(*arguments: str, folder: Path = Path("/")) -> str:
 
     Raises:
         GitError: it failed.
+        OSError: the disk is full.
     """
     argv = ["git", *arguments]
     done = subprocess.run(
@@ -62,6 +64,9 @@ def run_git(*arguments: str, folder: Path = Path("/")) -> str:
     stdout = done.stdout.decode("utf-8", errors="replace")
     if done.returncode != 0:
         stderr = done.stderr.decode("utf-8", errors="replace")
+        no_space = os.strerror(errno.ENOSPC)
+        if no_space in stderr:
+            raise OSError(errno.ENOSPC, no_space)
         raise GitError(argv, done.returncode, stdout, stderr)
     return stdout
 

@@ -19,7 +19,7 @@ from harness.kernel.cache import (
     digest_json,
     publish,
 )
-from harness.kernel.compiler import ccache, find_compiler
+from harness.kernel.compiler import find_compiler
 from harness.kernel.interrupt import terminable
 from harness.kernel.make import Make
 from harness.outcomes import Outcome
@@ -115,15 +115,10 @@ def _build(
             target = copy / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        use_ccache = ccache()
         argv = modules_argv(
-            kernel.headers,
-            copy,
-            compiler=compiler,
-            ccache=use_ccache,
-            jobs=jobs or recipe.usable_cpus(),
+            kernel.headers, copy, compiler=compiler, jobs=jobs or recipe.usable_cpus()
         )
-        environment = recipe.build_environment(cache.ccache if use_ccache else None, copy)
+        environment = recipe.build_environment(None, copy)
         with log_path.open("w", encoding="utf-8") as log:
             Make(copy, environment, log, log_path).run(
                 argv,
@@ -139,18 +134,18 @@ def _build(
     log_path.unlink(missing_ok=True)
 
 
-def modules_argv(
-    headers: Path, modules: Path, *, compiler: str, ccache: bool, jobs: int
-) -> list[str]:
-    """Return the argv that builds the modules in `modules` against the KDIR `headers`."""
-    prefix = "ccache " if ccache else ""
+def modules_argv(headers: Path, modules: Path, *, compiler: str, jobs: int) -> list[str]:
+    """Return the argv that builds the modules in `modules` against the KDIR `headers`.
+
+    Without ccache: it would put other paths in the place of ours, and the result is cached.
+    """
     return [
         "make",
         "-C",
         str(headers),
         f"M={modules}",
         f"ARCH={recipe.ARCHITECTURE}",
-        f"CC={prefix}{compiler}",
+        f"CC={compiler}",
         # __FILE__ is in what KUnit prints: the folder of the copy must not be.
         f"KCFLAGS=-fmacro-prefix-map={modules}/=",
         f"-j{jobs}",
