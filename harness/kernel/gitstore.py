@@ -15,6 +15,10 @@ EMAIL = "patchbed@localhost"
 # One date for every commit we make: the same source gives the same commit ids everywhere.
 DATE = "2000-01-01T00:00:00+0000"
 
+# A checkout that runs out of space says no more than the second; all else that can befall the
+# file is told as "unable to create".
+_DISK_FULL = (os.strerror(errno.ENOSPC), "unable to write file")
+
 
 class GitError(Exception):
     """A git command failed; `stderr` holds its words."""
@@ -64,9 +68,8 @@ def run_git(*arguments: str, folder: Path = Path("/")) -> str:
     stdout = done.stdout.decode("utf-8", errors="replace")
     if done.returncode != 0:
         stderr = done.stderr.decode("utf-8", errors="replace")
-        no_space = os.strerror(errno.ENOSPC)
-        if no_space in stderr:
-            raise OSError(errno.ENOSPC, no_space)
+        if any(words in stderr for words in _DISK_FULL):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise GitError(argv, done.returncode, stdout, stderr)
     return stdout
 
