@@ -17,7 +17,8 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[@-Z\\-_])")
 # What printk puts before its text: level, time, caller. A process's own output has none, and may
 # stand before it on the same line.
 _PREFIX = re.compile(r"(?:<\d+>)?\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? ")
-_END = re.compile(r"---\[ end (?:trace|Kernel panic)")
+# panic() names the offset last before it resets the machine, which panic=-1 makes it do.
+_END = re.compile(r"---\[ end (?:trace|Kernel panic)|Kernel Offset: ")
 _PANIC = re.compile(r"Kernel panic - not syncing")
 
 # The first pattern that a line starts with (or holds, where it begins with .*) decides.

@@ -19,6 +19,7 @@ from paramiko import Channel, SSHException, Transport
 
 from harness.errors import CommandTimeout, InfrastructureError
 from harness.guest.completed import Completed
+from harness.guest.image import PATH
 from harness.guest.keys import BootKeys
 from harness.outcomes import Outcome
 
@@ -80,7 +81,7 @@ class Shell:
         mark = f"{_MARK}={next(self._numbers)}."
         # The outer shell stays to turn a death by signal into a status: without the `exit` it
         # would be replaced, and paramiko does not understand the message that would come then.
-        line = f"{mark} setsid sh -c {shlex.quote(command)}; exit $?"
+        line = f"PATH={PATH} {mark} setsid sh -c {shlex.quote(command)}; exit $?"
         return Process(self, self.channel(line), command, mark)
 
     def channel(self, line: str) -> Channel:
