@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""docs/kernels.md and docs/series-format.md against the code."""
+
+import re
+import tomllib
+
+from harness.kernel.artifact import META, checksums
+from harness.kernel.series import KnownIssue, SeriesFile
+from harness.kernel.variant import SCHEMES
+from harness.paths import PROJECT
+from tests.unit.kernel.project import Project
+
+KERNELS = (PROJECT / "docs" / "kernels.md").read_text(encoding="utf-8")
+SERIES = (PROJECT / "docs" / "series-format.md").read_text(encoding="utf-8")
+
+
+def rows(text: str) -> list[str]:
+    return re.findall(r"^\| `([\w/<>.]+)`", text, re.MULTILINE)
+
+
+def test_every_key_of_a_series_is_documented_and_no_other() -> None:
+    assert sorted(rows(SERIES)) == sorted([*SeriesFile.model_fields, *KnownIssue.model_fields])
+
+
+def test_the_example_of_a_series_is_one() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", SERIES, re.DOTALL)
+    SeriesFile.model_validate(tomllib.loads(example))
+
+
+def test_every_folder_of_the_cache_is_documented(project: Project) -> None:
+    kernel = project.obtain()
+    for folder in project.cache.root.iterdir():
+        assert f"`{folder.name}/" in KERNELS, f"{folder.name} is not in docs/kernels.md"
+    for name in (META, *checksums(kernel.folder)):
+        assert f"`{name}`" in KERNELS
+
+
+def test_every_kind_of_base_is_documented() -> None:
+    documented = set(re.findall(r"^\| `(\w+):", KERNELS, re.MULTILINE))
+    assert documented <= set(SCHEMES)
+    assert {"git", "tarball"} <= documented
