@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from harness.events import Listener
+    from harness.kernel.artifact import Kernel
+    from harness.kernel.listing import Item
+    from harness.kernel.variant import Variant
 
 app = typer.Typer(help="Build kernels, and see to the cache of them.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
@@ -21,62 +27,53 @@ def build(
 ) -> None:
     """Build variants into the cache, unless they are there, and say where they are."""
     import json
-    import time
 
-    from harness.cli.bases import base_aliases
-    from harness.events import BuildFinished, BuildStarted, Bus
-    from harness.kernel.builder import obtain
     from harness.kernel.variant import parse
-    from harness.outcomes import Outcome
     from harness.report.progress import Progress
 
     wanted = [parse(text) for text in variants]
-    kernels = []
     with Progress() as progress:
-        listen = Bus(progress)
-        for variant in wanted:
-            started = time.monotonic()
-            listen(BuildStarted(variant=str(variant), profile=profile))
-            kernel = obtain(
-                variant, profile, listen=listen, jobs=jobs or None, aliases=base_aliases()
-            )
-            finished = BuildFinished(
-                variant=str(variant),
-                profile=profile,
-                outcome=Outcome.PASS,
-                cached=kernel.cached,
-                seconds=time.monotonic() - started,
-                key=kernel.key,
-                release=kernel.release,
-                tree=kernel.tree,
-                compiler=kernel.compiler,
-            )
-            listen(finished)
-            kernels.append((kernel, finished))
+        kernels = [_build(variant, profile, jobs, progress) for variant in wanted]
     if as_json:
         rows = [
-            {
-                **finished.model_dump(mode="json", include=set(_BUILD_FIELDS)),
-                "folder": str(kernel.folder),
-            }
-            for kernel, finished in kernels
+            {**{name: getattr(kernel, name) for name in _SHOWN}, "folder": str(kernel.folder)}
+            for kernel in kernels
         ]
         typer.echo(json.dumps(rows, indent=1))
         return
-    for kernel, _ in kernels:
+    for kernel in kernels:
         typer.echo(f"{kernel.variant} {kernel.profile} {kernel.release} {kernel.folder}")
 
 
-_BUILD_FIELDS = (
-    "variant",
-    "profile",
-    "cached",
-    "seconds",
-    "key",
-    "release",
-    "tree",
-    "compiler",
-)
+def _build(variant: Variant, profile: str, jobs: int, listen: Listener) -> Kernel:
+    """Build one variant, and tell its beginning and its end."""
+    import time
+
+    from harness.cli.bases import base_aliases
+    from harness.events import BuildFinished, BuildStarted
+    from harness.kernel.builder import obtain
+    from harness.outcomes import Outcome
+
+    began = time.monotonic()
+    listen(BuildStarted(variant=str(variant), profile=profile))
+    kernel = obtain(variant, profile, listen=listen, jobs=jobs or None, aliases=base_aliases())
+    listen(
+        BuildFinished(
+            variant=str(variant),
+            profile=profile,
+            outcome=Outcome.PASS,
+            cached=kernel.cached,
+            seconds=time.monotonic() - began,
+            key=kernel.key,
+            release=kernel.release,
+            tree=kernel.tree,
+            compiler=kernel.compiler,
+        )
+    )
+    return kernel
+
+
+_SHOWN = ("variant", "profile", "cached", "key", "release", "tree", "compiler")
 
 
 @app.command("list")
@@ -193,11 +190,7 @@ def prune(
     typer.echo(f"{word} {format_size(sum(item.size for item in victims))} in all")
 
 
-def _item(item: object) -> dict[str, object]:
+def _item(item: Item) -> dict[str, object]:
     from dataclasses import asdict
 
-    from harness.kernel.listing import Item
-
-    if not isinstance(item, Item):
-        raise TypeError("an Item is expected")
     return {**asdict(item), "folder": str(item.folder)}

@@ -25,7 +25,7 @@ from harness.kernel.cache import (
     publish,
     replace_text,
 )
-from harness.kernel.compiler import Compiler, ccache
+from harness.kernel.compiler import Compiler, ccache, check_tools
 from harness.kernel.configure import configure
 from harness.kernel.gitstore import Git, GitError, check_out, init_scratch
 from harness.kernel.interrupt import terminable
@@ -176,6 +176,7 @@ class _Build:
 
     def run(self) -> Kernel:
         """Build; return the kernel."""
+        check_tools()
         check_space(self._cache.root, recipe.DISK_NEEDED)
         again = f"patchbed kernel build {self._request.variant} -p {self._request.profile.name}"
         replace_text(self._log, f"$ {again}\n")

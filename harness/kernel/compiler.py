@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from harness.errors import InfrastructureError
 from harness.outcomes import Outcome
 
+_TOOLS = ("make", "flex", "bison", "bc", "perl")
+
 
 @dataclass(frozen=True)
 class Compiler:
@@ -27,6 +29,17 @@ def find_compiler(command: str = "gcc") -> Compiler:
         InfrastructureError: one of them is not installed.
     """
     return Compiler(command, "; ".join(_version(tool) for tool in (command, "as", "ld")))
+
+
+def check_tools() -> None:
+    """Raise infra.worker unless the host has the tools that a kernel's build starts."""
+    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
+    if missing:
+        raise InfrastructureError(
+            Outcome.INFRA_WORKER,
+            f"building a kernel takes {', '.join(missing)}, not installed here",
+            hint="apt-get install build-essential flex bison bc libelf-dev libssl-dev",
+        )
 
 
 def ccache() -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -32,17 +33,15 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
-def processes_below(folder: Path) -> list[psutil.Process]:
+def names_below(folder: Path) -> list[str]:
+    """Return the names of the processes that work in `folder` or name it; zombies don't."""
     found = []
     for process in psutil.process_iter():
-        try:
-            inside = process.cwd().startswith(str(folder)) or any(
-                str(folder) in word for word in process.cmdline()
-            )
-        except psutil.Error:
-            continue
-        if inside and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(process)
+        with contextlib.suppress(psutil.Error):
+            words = [process.cwd(), *process.cmdline()]
+            alive = process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
+            if alive and any(str(folder) in word for word in words):
+                found.append(process.name())
     return found
 
 
@@ -262,11 +261,11 @@ def test_every_patch_is_built_by_itself(project: Project) -> None:
 def test_an_interrupted_build_leaves_nothing(project: Project, number: signal.Signals) -> None:
     project.fragment("basic", "CONFIG_SLOW=y\n")
     with subprocess.Popen(project.script(), stdout=subprocess.PIPE, text=True) as process:
-        wait_for(lambda: any("sleep" in p.name() for p in processes_below(project.cache.work)))
+        wait_for(lambda: "sleep" in names_below(project.cache.work))
         process.send_signal(number)
         began = time.monotonic()
         process.wait(timeout=5)
-        wait_for(lambda: not processes_below(project.cache.work), seconds=5)
+        wait_for(lambda: not names_below(project.cache.work), seconds=5)
         assert time.monotonic() - began < 5
     assert project.whole_entries() == []
     if number != signal.SIGKILL:
@@ -299,9 +298,7 @@ def test_of_two_builders_one_waits_and_says_for_whom(project: Project) -> None:
     makefile.write_text(makefile.read_text().replace('@echo "  LD', '@sleep 1; echo "  LD'))
     project.pack()
     with subprocess.Popen(project.script(), stdout=subprocess.PIPE, text=True) as first:
-        wait_for(
-            lambda: any(process.name() == "sleep" for process in processes_below(project.folder))
-        )
+        wait_for(lambda: "sleep" in names_below(project.folder))
         second = subprocess.run(project.script(), capture_output=True, text=True, check=True)
         out, _ = first.communicate()
     assert f"waiting for process {first.pid}, " in second.stdout
@@ -325,3 +322,20 @@ def test_the_key_depends_on_all_that_matters(
     assert builder.build_key(kernel.tree, config + "CONFIG_X=y\n", compiler) != key
     monkeypatch.setattr(recipe, "VERSION", recipe.VERSION + 1)
     assert builder.build_key(kernel.tree, config, compiler) != key
+
+
+def test_a_host_without_the_tools(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.kernel.compiler._TOOLS", ("make", "nosuch-tool"))
+    with pytest.raises(InfrastructureError, match="takes nosuch-tool, not installed") as caught:
+        project.obtain()
+    assert caught.value.outcome is Outcome.INFRA_WORKER
+
+
+def test_a_store_that_is_damaged(project: Project) -> None:
+    project.obtain()
+    for pack in project.cache.store.glob("objects/pack/*"):
+        pack.unlink()
+    project.fragment("basic", "CONFIG_PARENT=y\nCONFIG_CHILD=y\n")
+    with pytest.raises(InfrastructureError, match="store of sources can't be used") as caught:
+        project.obtain()
+    assert str(project.cache.store) in caught.value.hint
