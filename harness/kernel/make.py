@@ -18,7 +18,7 @@ Progress = Callable[[int], None]
 _STEP = re.compile(r"  [A-Z][A-Z0-9_]*(?: \[M\])?\s+\S")
 _ERROR = re.compile(
     r"\b(?:fatal )?error: |undefined reference to |multiple definition of "
-    r"|^ERROR: modpost|^(?:\S*ld): |\*\*\* (?!\[)|^\S+:\d+: error"
+    r"|^ERROR: modpost|^(?:\S*ld): |\*\*\* (?!\[|Waiting)|^\S+:\d+: error"
 )
 _KILLED = re.compile(r"\bKilled\b|internal compiler error: Killed")
 MOST_LINES = 20
@@ -38,8 +38,9 @@ def error_lines(output: Sequence[str], root: Path | None = None) -> list[str]:
     found = [line for line in output if _ERROR.search(line)]
     if not found:
         found = [line for line in output if line.strip() and not is_step(line)][-10:]
-    prefix = f"{root}/" if root is not None else "../"
-    seen = dict.fromkeys(line.strip().removeprefix(prefix) for line in found)
+    if root is not None:
+        found = [line.replace(f"{root}/", "") for line in found]
+    seen = dict.fromkeys(line.strip().removeprefix("../") for line in found)
     return list(seen)[:MOST_LINES]
 
 

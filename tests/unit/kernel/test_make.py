@@ -17,6 +17,7 @@ In file included from ../mm/unmapped-alloc.c:3:
    41 |         nosuch();
       |         ^~~~~~
 cc1: some warnings being treated as errors
+make[4]: *** Waiting for unfinished jobs....
 make[4]: *** [../scripts/Makefile.build:250: mm/unmapped-alloc.o] Error 1
 make[3]: *** [../scripts/Makefile.build:500: mm] Error 2
 make: *** [Makefile:231: __sub-make] Error 2
@@ -53,8 +54,11 @@ def test_modposts_lines() -> None:
 
 
 def test_paths_become_those_of_the_source() -> None:
+    root = Path("/c/modules")
     line = "/c/modules/a/kernel/x.c:3:1: error: what"
-    assert error_lines([line], Path("/c/modules")) == ["a/kernel/x.c:3:1: error: what"]
+    assert error_lines([line], root) == ["a/kernel/x.c:3:1: error: what"]
+    (line,) = error_lines(MODPOST.splitlines(), root)
+    assert line == 'ERROR: modpost: "set_memory_np" [a/kernel/x.ko] undefined!'
 
 
 def test_unknown_words_are_better_than_none() -> None:

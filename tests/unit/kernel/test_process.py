@@ -59,10 +59,12 @@ def test_what_outlives_the_command_is_ended(tmp_path: Path) -> None:
     assert gone([left], 1)
 
 
-def test_the_group_ends_with_us_even_by_sigkill(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
+def test_the_group_ends_with_us_even_by_sigkill(tmp_path: Path, trap: str) -> None:
+    script = f"{trap}sleep 60; true"
     code = (
         "import time\nfrom pathlib import Path\nfrom harness.kernel.process import Group\n"
-        f"with Group(['sh', '-c', 'sleep 60; true'], Path({str(tmp_path)!r}), {ENVIRONMENT!r}):\n"
+        f"with Group(['sh', '-c', {script!r}], Path({str(tmp_path)!r}), {ENVIRONMENT!r}):\n"
         "    print('started', flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
