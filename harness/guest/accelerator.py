@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from harness import paths
 from harness.errors import InfrastructureError, UserError
 from harness.guest.qemu import PROGRAM
@@ -67,6 +65,8 @@ def _remembered(probe: Probe | None) -> Choice:
     store = folder / "accelerator.json"
     known = _read(store).get(_host())
     if known is None and probe is not None:
+        from filelock import FileLock
+
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "accelerator.lock"):
             facts = _read(store)

@@ -31,18 +31,19 @@ from harness.guest.completed import Completed
 from harness.guest.console import Console
 from harness.guest.crash import Report
 from harness.guest.image import READY
-from harness.guest.keys import BootKeys, make_keys
 from harness.guest.machine import Machine
 from harness.guest.process import QemuProcess, qemu_user
 from harness.outcomes import Outcome
 
 if TYPE_CHECKING:
+    from harness.guest.keys import BootKeys
     from harness.guest.monitor import Monitor
     from harness.guest.shell import Process, Shell
     from harness.kernel.artifact import Kernel
 
 __all__ = ["Completed", "Guest"]
 
+_SECRETS = (qemu.AUTHORIZED_KEYS, qemu.HOST_KEY)
 _DMESG = 1.0
 # How long the console may still have something to say once the machine has stopped.
 _DRAIN = 0.3
@@ -58,9 +59,10 @@ _LAST_EVENTS = {
 class Guest:
     """A running guest; see `__enter__` and `run`.
 
-    `folder` gets console.log, argv, config and, if it is alive at the end, dmesg. `boot_limit`
-    is how long it may take until it accepts commands, `silence_limit` how long it may say
-    nothing meanwhile, both in seconds. `kernel_args` go to the end of the kernel's command line.
+    `folder` gets console.log, argv, config and, with `keep_log` and if it is alive at the end,
+    dmesg. `boot_limit` is how long it may take until it accepts commands, `silence_limit` how
+    long it may say nothing meanwhile, both in seconds. `kernel_args` go to the end of the
+    kernel's command line. Enter it in a thread that lives as long: QEMU dies with that.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Guest:
         silence_limit: float = 60.0,
         accelerator: str = "auto",
         kernel_args: Sequence[str] = (),
+        keep_log: bool = True,
     ) -> None:
         self.kernel = kernel
         self.image = image
@@ -82,6 +85,7 @@ class Guest:
         self.boot_limit = boot_limit
         self.silence_limit = silence_limit
         self.kernel_args = tuple(kernel_args)
+        self.keep_log = keep_log
         self.argv: list[str] = []
         self.seconds_to_ready = 0.0
         self.death: GuestDied | None = None
@@ -124,7 +128,7 @@ class Guest:
     ) -> None:
         """End the guest whatever its state, after a last look at its log if it is alive."""
         try:
-            if self.alive and not isinstance(error, KeyboardInterrupt):
+            if self.keep_log and self.alive and not isinstance(error, KeyboardInterrupt):
                 self._save_log()
         finally:
             self._end()
@@ -223,7 +227,7 @@ class Guest:
         self._stack.callback(os.close, self._wake[1])
         ours, theirs = socket.socketpair()
         self._stack.callback(ours.close)
-        self._scratch = _scratch("patchbed-memory", qemu_user(self.accelerator))
+        self._scratch = _scratch(qemu_user(self.accelerator))
         self._stack.callback(os.close, self._scratch)
         keys = self._start_qemu(theirs)
         thread = threading.Thread(target=_import_shell, name="imports", daemon=True)
@@ -235,38 +239,43 @@ class Guest:
         self.seconds_to_ready = time.monotonic() - self._started
 
     def _start_qemu(self, monitor: socket.socket) -> BootKeys:
-        keys = make_keys()
+        """Start QEMU first and make its keys then: it waits for them at the pipes' other end."""
         user = qemu_user(self.accelerator)
         with ExitStack() as passed:
             passed.callback(monitor.close)
-            inherit = [monitor.fileno(), self._scratch]
-            items = []
-            for name, data in (
-                (qemu.AUTHORIZED_KEYS, keys.authorized_keys()),
-                (qemu.HOST_KEY, keys.host_key()),
-            ):
-                inherit.append(_scratch(name.replace("/", "-"), user, data))
-                passed.callback(os.close, inherit[-1])
-                items.append((name, f"/proc/self/fd/{inherit[-1]}"))
-            paths = []
-            for path in (self._kernel_file(), self.image):
-                inherit.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-                passed.callback(os.close, inherit[-1])
-                paths.append(f"/proc/self/fd/{inherit[-1]}")
-            files = qemu.Files(paths[0], paths[1], tuple(items), monitor.fileno())
-            self.argv = qemu.qemu_argv(files, self.machine, self.accelerator, self.kernel_args)
+            secrets = [_pipe(passed, user) for _name in _SECRETS]
+            files = [os.open(path, os.O_RDONLY) for path in (self._kernel_file(), self.image)]
+            inherit = [monitor.fileno(), self._scratch, *(out for out, _in in secrets), *files]
+            for descriptor in files:
+                passed.callback(os.close, descriptor)
+            self.argv = self._qemu_argv([out for out, _in in secrets], files, monitor.fileno())
             process = QemuProcess(self.argv, user=user, inherit=inherit)
             self._process = self._stack.enter_context(process)
-        console = Console(
-            process.console,
-            self.folder / "console.log",
-            marker=READY.encode(),
-            on_report=self._report,
-            on_marker=self._said_ready,
-            on_end=self._console_ended,
-        )
-        self._console = self._stack.enter_context(console)
+            console = Console(
+                process.console,
+                self.folder / "console.log",
+                marker=READY.encode(),
+                on_report=self._report,
+                on_marker=self._said_ready,
+                on_end=self._console_ended,
+            )
+            self._console = self._stack.enter_context(console)
+            from harness.guest.keys import make_keys
+
+            keys = make_keys()
+            for (_out, into), data in zip(
+                secrets, (keys.authorized_keys(), keys.host_key()), strict=True
+            ):
+                # A QEMU that is gone already says why elsewhere.
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(into, data)
         return keys
+
+    def _qemu_argv(self, secrets: list[int], files: list[int], monitor: int) -> list[str]:
+        paths = [f"/proc/self/fd/{descriptor}" for descriptor in (*files, *secrets)]
+        items = tuple(zip(_SECRETS, paths[2:], strict=True))
+        opened = qemu.Files(paths[0], paths[1], items, monitor)
+        return qemu.qemu_argv(opened, self.machine, self.accelerator, self.kernel_args)
 
     def _kernel_file(self) -> Path:
         return self.kernel.vmlinux if self.machine.boot == "pvh" else self.kernel.bzimage
@@ -415,14 +424,23 @@ class Guest:
                 return str(error).splitlines()[0]
 
 
-def _scratch(name: str, user: pwd.struct_passwd | None, data: bytes = b"") -> int:
-    """Return a descriptor of an unnamed file in memory that holds `data` and `user` may open."""
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+def _scratch(user: pwd.struct_passwd | None) -> int:
+    """Return a descriptor of an unnamed file in memory that `user` may open again by path."""
+    descriptor = os.memfd_create("patchbed-memory", os.MFD_CLOEXEC)
     if user is not None:
         os.fchown(descriptor, user.pw_uid, user.pw_gid)
     os.fchmod(descriptor, 0o600)
-    os.write(descriptor, data)
     return descriptor
+
+
+def _pipe(stack: ExitStack, user: pwd.struct_passwd | None) -> tuple[int, int]:
+    """Return a pipe's ends, the first of which `user` may open again by path."""
+    out, into = os.pipe()
+    stack.callback(os.close, out)
+    stack.callback(os.close, into)
+    if user is not None:
+        os.fchown(out, user.pw_uid, user.pw_gid)
+    return out, into
 
 
 def _import_shell() -> None:

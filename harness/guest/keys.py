@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 if TYPE_CHECKING:
     from paramiko import ECDSAKey
 
-_NAME = b"ecdsa-sha2-nistp256"
+KIND = "ecdsa-sha2-nistp256"
+_NAME = KIND.encode()
 _CURVE = b"nistp256"
 
 

@@ -20,14 +20,14 @@ from paramiko import Channel, SSHException, Transport
 from harness.errors import CommandTimeout, InfrastructureError
 from harness.guest.completed import Completed
 from harness.guest.image import PATH
-from harness.guest.keys import BootKeys
+from harness.guest.keys import KIND, BootKeys
 from harness.outcomes import Outcome
 
 # The exchanges that cost the guest least, measured under TCG; the first common one is taken.
-_KEX = ("ecdh-sha2-nistp256", "curve25519-sha256@libssh.org")
+_KEX = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256")
 _CIPHERS = ("aes128-ctr",)
 _MACS = ("hmac-sha1", "hmac-sha2-256")
-_HOST_KEYS = ("ecdsa-sha2-nistp256",)
+_HOST_KEYS = (KIND,)
 
 # How long a process may take to obey SIGTERM, and to vanish after SIGKILL.
 _OBEY = 1.0

@@ -73,6 +73,7 @@ def execute_boot(request: BootRequest) -> int:
             silence_limit=request.boot_timeout,
             accelerator=request.accelerator,
             kernel_args=request.kernel_args,
+            keep_log=False,
         )
         facts: dict[str, Any] = {
             "variant": request.variant,

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import pexpect
 import psutil
 import pytest
 
@@ -181,6 +183,29 @@ def test_no_qemu_at_all(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_a_compressed_kernel_boots_too(kernel: Kernel, image: Path, tmp_path: Path) -> None:
+    machine = Machine(description="as worlds will", memory_mib=1024, boot="bzimage")
+    with Guest(kernel, image, machine, tmp_path, accelerator="tcg") as guest:
+        assert guest.run("uname -r").status == 0
+        assert kernel.bzimage.name in (tmp_path / "argv").read_text()
+
+
+def test_a_person_gets_a_shell() -> None:
+    person = pexpect.spawn(argv("boot", "debian-6.1")[0], argv("boot", "debian-6.1")[1:])
+    person.setwinsize(33, 77)
+    try:
+        person.expect("# ", timeout=60)
+        person.sendline("echo $((6 * 7)); stty size; sleep 1000")
+        person.expect("42\r\n33 77\r\n", timeout=20)
+        person.sendintr()
+        person.expect("# ", timeout=20)
+        person.sendline("exit 9")
+        person.expect(pexpect.EOF, timeout=20)
+    finally:
+        person.close(force=True)
+    assert person.exitstatus == 9
+
+
 def test_boot_passes_output_and_status_on() -> None:
     done = patchbed("boot", "debian-6.1", "--", "sh", "-c", "uname -r; echo err >&2; exit 5")
     assert (done.returncode, done.stdout, done.stderr) == (5, "6.1.192\n", "err\n")
@@ -204,6 +229,21 @@ def test_boot_reports_a_death(tmp_path: Path) -> None:
     assert "sysrq_handle_crash" in done.stderr
     assert log.read_text().startswith("[    0.000000] Linux version")
     assert "sysrq triggered crash" in log.read_text()
+
+
+def test_boot_hands_its_input_on_and_tells_json() -> None:
+    done = subprocess.run(
+        argv("boot", "debian-6.1", "--json", "--", "sh", "-c", "cat; exit 4"),
+        input=b"given\n",
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    told = json.loads(done.stdout)
+    assert done.returncode == 4
+    assert (told["status"], told["stdout"], told["outcome"]) == (4, "given\n", "fail")
+    assert told["accelerator"] in {"tcg", "kvm"}
+    assert told["accelerator_reason"]
 
 
 def test_boot_keeps_a_time_limit() -> None:

@@ -27,7 +27,9 @@ def test_dropbear_reads_the_host_key(tmp_path: Path) -> None:
         shown = subprocess.run(
             ["dropbearkey", "-y", "-f", file], capture_output=True, text=True, check=True
         )
-        line = next(line for line in shown.stdout.splitlines() if line.startswith("ecdsa"))
+        line = next(
+            line for line in shown.stdout.splitlines() if line.startswith("ecdsa-sha2-nistp256")
+        )
         assert base64.b64decode(line.split()[1]) == keys.host_blob()
 
 
