@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from harness.errors import InfrastructureError
 from harness.outcomes import Outcome
 
 Waiting = Callable[[str], None]
+_GONE = ".gone-"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -104,12 +106,18 @@ class Cache:
         try:
             with disk_full(folder):
                 yield folder
+        except KeyboardInterrupt:
+            # Whoever interrupts us waits for the end, and a kernel tree has 80,000 files.
+            remove_later(folder)
+            raise
         finally:
             remove(folder)
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
     def _sweep(self) -> None:
+        for gone in self.work.glob(f"{_GONE}*"):
+            remove(gone)
         for lock_file in self.work.glob("*.lock"):
             lock = FileLock(lock_file)
             with contextlib.suppress(Timeout):
@@ -160,9 +168,21 @@ def publish(folder: Path, entry: Path) -> None:
 
 def discard(entry: Path) -> None:
     """Remove a cache entry: it is gone at once, even if removing its files takes a while."""
-    aside = Path(tempfile.mkdtemp(prefix=".gone-", dir=entry.parent))
+    aside = Path(tempfile.mkdtemp(prefix=_GONE, dir=entry.parent))
     entry.rename(aside / entry.name)
     remove(aside)
+
+
+def remove_later(folder: Path) -> None:
+    """Remove a folder, if it is there, by a process that may outlive us; its name is free now."""
+    aside = folder.with_name(f"{_GONE}{folder.name}")
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(aside)
+        subprocess.run(
+            ["sh", "-c", 'rm -rf -- "$1" </dev/null >/dev/null 2>&1 &', "sh", str(aside)],
+            start_new_session=True,
+            check=False,
+        )
 
 
 def remove(folder: Path) -> None:

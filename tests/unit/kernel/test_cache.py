@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,23 @@ def test_scratch_is_removed_and_so_is_a_dead_ones(tmp_path: Path) -> None:
             assert mine.is_dir() and other.is_dir() and mine != other
         assert mine.is_dir()
     assert [left.name for left in cache.work.iterdir()] == [".guard"]
+
+
+def test_who_interrupts_does_not_wait_for_the_removal(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    with pytest.raises(KeyboardInterrupt), cache.scratch() as folder:
+        (folder / "file").touch()
+        raise KeyboardInterrupt
+    assert not folder.exists()
+    left = cache.work / f".gone-{folder.name}"
+    deadline = time.monotonic() + 10
+    while left.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [entry.name for entry in cache.work.iterdir()] == [".guard"]
+    # Where the process that removes it was killed, the next one does it.
+    left.mkdir()
+    with cache.scratch():
+        assert not left.exists()
 
 
 def test_text_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
