@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
@@ -26,7 +25,7 @@ def interact(shell: Shell) -> int:
 
     Size, keys (Ctrl-C too) and colours are the guest's.
     """
-    size = shutil.get_terminal_size()
+    size = os.get_terminal_size(sys.stdin.fileno())
     channel = shell.terminal(os.environ.get("TERM", "vt100"), size.columns, size.lines)
     with _raw(sys.stdin.fileno()), _resizing(channel):
         while not channel.closed and not (channel.exit_status_ready() and channel.eof_received):
@@ -63,7 +62,7 @@ def _raw(descriptor: int) -> Iterator[None]:
 @contextlib.contextmanager
 def _resizing(channel: Channel) -> Iterator[None]:
     def resize(_number: int, _frame: object) -> None:
-        size = shutil.get_terminal_size()
+        size = os.get_terminal_size(sys.stdin.fileno())
         with contextlib.suppress(OSError):
             channel.resize_pty(size.columns, size.lines)
 
