@@ -22,6 +22,7 @@ from harness.kernel.cache import (
     command_name,
     default_cache,
     digest_json,
+    kept_on_failure,
     publish,
     replace_text,
 )
@@ -178,12 +179,12 @@ class _Build:
         """Build; return the kernel."""
         check_tools()
         check_space(self._cache.root, recipe.DISK_NEEDED)
-        again = f"patchbed kernel build {self._request.variant} -p {self._request.profile.name}"
-        replace_text(self._log, f"$ {again}\n")
-        with self._cache.scratch() as folder:
+        request = self._request
+        with self._cache.scratch() as folder, kept_on_failure(self._log):
             checkout = self._check_out(folder)
             self._teller.phase("configure")
-            request = self._request
+            again = f"patchbed kernel build {request.variant} -p {request.profile.name}"
+            replace_text(self._log, f"$ {again}\n")
             config = configure(checkout.tree, request)
             key = build_key(checkout.digest, config, request.compiler)
             purpose = f"{command_name()}: {request.variant}"
@@ -192,7 +193,6 @@ class _Build:
                 if kernel is None:
                     self._compile(folder, checkout, key)
             replace_text(self._cache.index / request.inputs(), f"{key}\n")
-            self._log.unlink(missing_ok=True)
         if kernel is not None:
             return kernel
         built = _load(request, self._cache, key)

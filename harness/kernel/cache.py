@@ -20,11 +20,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from harness import paths
-from harness.errors import InfrastructureError
+from harness.errors import BuildError, InfrastructureError
 from harness.outcomes import Outcome
 
 Waiting = Callable[[str], None]
 _GONE = ".gone-"
+_MOST_LOGS = 50
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -140,6 +141,25 @@ def describe_holder(holder: Path) -> str:
         return f"process {facts['pid']}, {facts['purpose']} since {since:.0f} s"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+@contextlib.contextmanager
+def kept_on_failure(log: Path) -> Iterator[None]:
+    """Remove `log` in the end, unless a BuildError leaves the context, which names it.
+
+    The oldest of the logs beside it go where there are too many.
+    """
+    try:
+        yield
+    except BuildError:
+        logs = sorted(log.parent.glob("*.log"))
+        for old in logs[:-_MOST_LOGS]:
+            old.unlink(missing_ok=True)
+        raise
+    except BaseException:
+        log.unlink(missing_ok=True)
+        raise
+    log.unlink(missing_ok=True)
 
 
 def replace_text(path: Path, text: str) -> None:

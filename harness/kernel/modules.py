@@ -17,6 +17,7 @@ from harness.kernel.cache import (
     command_name,
     default_cache,
     digest_json,
+    kept_on_failure,
     publish,
 )
 from harness.kernel.compiler import find_compiler
@@ -109,7 +110,7 @@ def _build(
     cache.logs.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     log_path = cache.logs / f"{now}-modules-{kernel.key[:12]}.log"
-    with cache.scratch() as folder:
+    with cache.scratch() as folder, kept_on_failure(log_path):
         copy = folder / "modules"
         for path in files:
             target = copy / path.relative_to(source)
@@ -131,7 +132,6 @@ def _build(
         for module in sorted(copy.rglob("*.ko")):
             shutil.copyfile(module, aside / module.name)
         publish(aside, entry)
-    log_path.unlink(missing_ok=True)
 
 
 def modules_argv(headers: Path, modules: Path, *, compiler: str, jobs: int) -> list[str]:

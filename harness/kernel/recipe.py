@@ -15,7 +15,7 @@ TARGETS = ("vmlinux", "bzImage", "modules")
 # A work tree with its objects and the entry made of it; what a build of `fast` takes, and half.
 DISK_NEEDED = 3 << 30
 # Objects of a `fast` kernel, until a build of the profile has been counted.
-USUAL_STEPS = 2000
+USUAL_STEPS = 1650
 _CCACHE_SIZE = "10G"
 
 

@@ -117,6 +117,7 @@ def test_a_patch_that_does_not_apply(project: Project) -> None:
     assert len(error.lines) == 1
     assert error.lines[0].startswith("init/main.c: hunk 1 of 1 (@@ -3,5 +3,5 @@")
     assert list(project.cache.work.glob("[!.]*")) == []
+    assert list(project.cache.logs.glob("*")) == []
     assert [entry.name for entry in project.whole_entries()] == [before.key]
 
 
@@ -270,6 +271,7 @@ def test_an_interrupted_build_leaves_nothing(project: Project, number: signal.Si
     assert project.whole_entries() == []
     if number != signal.SIGKILL:
         assert list(project.cache.work.glob("[!.]*")) == []
+        assert list(project.cache.logs.glob("*")) == []
     project.fragment("basic", "CONFIG_PARENT=y\n")
     assert not project.obtain().cached
     assert list(project.cache.work.glob("[!.]*")) == []
@@ -292,20 +294,27 @@ def test_a_build_killed_at_any_moment_leaves_whole_entries(project: Project) -> 
 
 
 def test_of_two_builders_one_waits_and_says_for_whom(project: Project) -> None:
-    slow = project.source / "mm/pages.c"
-    slow.write_text(slow.read_text() + "\n#include <linux/pages.h>\n")
+    go = project.folder / "go"
     makefile = project.source / "Makefile"
-    makefile.write_text(makefile.read_text().replace('@echo "  LD', '@sleep 1; echo "  LD'))
+    wait = f'@until [ -e {go} ]; do sleep 0.05; done; echo "  LD'
+    makefile.write_text(makefile.read_text().replace('@echo "  LD', wait))
     project.pack()
-    with subprocess.Popen(project.script(), stdout=subprocess.PIPE, text=True) as first:
+    first = subprocess.Popen(project.script(), stdout=subprocess.PIPE, text=True)
+    with first:
         wait_for(lambda: "sleep" in names_below(project.folder))
-        second = subprocess.run(project.script(), capture_output=True, text=True, check=True)
-        out, _ = first.communicate()
-    assert f"waiting for process {first.pid}, " in second.stdout
-    assert ": mini since " in second.stdout
+        second = subprocess.Popen(project.script(), stdout=subprocess.PIPE, text=True)
+        with second:
+            assert second.stdout is not None
+            said = [second.stdout.readline(), second.stdout.readline()]
+            go.touch()
+            out, _ = first.communicate()
+            rest, _ = second.communicate()
+    assert said[0] == "wait\n"
+    assert f"waiting for process {first.pid}, " in said[1]
+    assert ": mini since " in said[1]
     assert out.splitlines()[-1].split()[0] == "built"
-    assert second.stdout.splitlines()[-1].split()[0] == "cached"
-    assert out.split()[-1] == second.stdout.split()[-1]
+    assert rest.splitlines()[-1].split()[0] == "cached"
+    assert out.split()[-1] == rest.split()[-1]
 
 
 def test_the_key_depends_on_all_that_matters(

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InfrastructureError
+from harness.errors import BuildError, InfrastructureError
 from harness.kernel import recipe
 from harness.kernel.cache import (
     Cache,
     check_space,
     describe_holder,
     disk_full,
+    kept_on_failure,
     publish,
     replace_text,
 )
@@ -103,6 +104,15 @@ def test_who_interrupts_does_not_wait_for_the_removal(tmp_path: Path) -> None:
     left.mkdir()
     with cache.scratch():
         assert not left.exists()
+
+
+def test_only_the_last_logs_of_failures_are_kept(tmp_path: Path) -> None:
+    for number in range(60):
+        log = tmp_path / f"{number:02}.log"
+        log.touch()
+        with pytest.raises(BuildError), kept_on_failure(log):
+            raise BuildError(Outcome.BUILD_COMPILE, "no")
+    assert sorted(left.name for left in tmp_path.iterdir()) == [f"{n}.log" for n in range(10, 60)]
 
 
 def test_text_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
