@@ -50,6 +50,7 @@ class Checks:
         self._subtests = subtests
         self._limit = limit
         self.results: list[tuple[str, Judged]] = []
+        self.recording = False
 
     def check(self, name: str, ok: bool, reason: str = "") -> None:
         """Record the check `name`; `reason` says what was seen where it is not `ok`."""
@@ -127,6 +128,13 @@ class Checks:
                 reason=judged.reason,
             )
         )
+        self.recording = True
+        try:
+            self._tell_pytest(name, judged)
+        finally:
+            self.recording = False
+
+    def _tell_pytest(self, name: str, judged: Judged) -> None:
         with self._subtests.test(msg=name):
             if judged.outcome is Outcome.SKIP:
                 pytest.skip(judged.reason)

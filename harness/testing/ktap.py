@@ -22,6 +22,8 @@ _PLAN = re.compile(r"^(?P<indent> *)1\.\.(?P<count>\d+)(?: *# *SKIP *(?P<reason>
 _SUBTEST = re.compile(r"^(?P<indent> *)# Subtest: (?P<name>.*?)\s*$")
 _DIAGNOSTIC = re.compile(r"^ *# (?P<text>.*?)\s*$")
 _VERSION = re.compile(r"^ *(?:K?TAP version \d+)\s*$")
+# KUnit says on lines of their own, without a "#", what it expected and what it got.
+_EXPECTED = re.compile(r"^ +(?:Expected .*|\S.* == \S.*)$")
 _INDENT = 2
 
 
@@ -94,6 +96,8 @@ class _Parser:
                 self._level(depth).name = match["name"]
         elif not _VERSION.match(line) and (match := _DIAGNOSTIC.match(line)):
             self._diagnostics.append(match["text"])
+        elif self._diagnostics and _EXPECTED.match(line):
+            self._diagnostics[-1] += f" {line.strip()}"
 
     def _level(self, depth: int) -> _Level:
         return self._levels.setdefault(depth, _Level())

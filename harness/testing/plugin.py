@@ -171,6 +171,9 @@ class CellSession:
         """Note how a phase of a testcase ended."""
         report = yield
         running = item.stash[_RUNNING]
+        if running.checks is not None and running.checks.recording:
+            # A check's own report: what it means for the testcase is judged at the end.
+            return report
         if call.excinfo is not None:
             running.ended(_judge_exception(call.excinfo.value), report.longreprtext)
         guest = self._keeper.current

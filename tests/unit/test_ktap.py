@@ -14,6 +14,7 @@ KUNIT_6_1 = """\
 [    2.104002]         ok 1 order-0
 [    2.104733]     # absent: EXPECTATION FAILED at absent.c:12
 [    2.104801]     Expected oracle == 0, but
+[    2.104811]         oracle == 3 (0x3)
 [    2.104901]         not ok 2 order-1
 [    2.105100]     not ok 2 - absent
 [    2.105200]     ok 3 - zero # SKIP no flag
@@ -36,7 +37,9 @@ def test_kunit_results_within_a_kernel_log() -> None:
 
 def test_a_failure_takes_its_diagnostics_as_reason() -> None:
     failed = [r for r in parse_ktap(KUNIT_6_1.splitlines()) if r.outcome is Outcome.FAIL]
-    assert "EXPECTATION FAILED at absent.c:12" in failed[0].reason
+    assert failed[0].reason == (
+        "absent: EXPECTATION FAILED at absent.c:12 Expected oracle == 0, but oracle == 3 (0x3)"
+    )
 
 
 def test_directives() -> None:
