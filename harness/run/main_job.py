@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.errors import PatchbedError
-from harness.events import Bus, Event, RunFinished, RunStarted
+from harness.events import Bus, Event, Message, RunFinished, RunStarted
 from harness.outcomes import ExitCode
 from harness.report.progress import Progress
 from harness.report.tables import print_tables
@@ -54,6 +54,8 @@ def execute_run(request: RunRequest) -> int:
             write_reports(folder.path, build_results(events))
             raise
         code = build_results(events).exit_code
+        if code == ExitCode.NOTHING_RAN:
+            bus(Message(level="warning", text=_why_nothing_ran(request.plan)))
         bus(RunFinished(exit_code=code, seconds=time.monotonic() - start))
     results = build_results(events)
     write_reports(folder.path, results)
@@ -62,6 +64,12 @@ def execute_run(request: RunRequest) -> int:
     else:
         print_tables(results, folder.path)
     return code
+
+
+def _why_nothing_ran(plan: Plan) -> str:
+    if plan.selection:
+        return f"-k {plan.selection!r} selects no testcase of {plan.testcases} that can run here"
+    return f"no testcase of {plan.testcases} can run here"
 
 
 def _started(plan: Plan, run: str) -> RunStarted:
