@@ -63,10 +63,19 @@ def main() -> None:
         # Whoever read our output has had enough; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.OK)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not _interrupted(error):
+            raise
         with contextlib.suppress(OSError):
             sys.stderr.write("patchbed: cancelled; finished builds are kept\n")
         sys.exit(ExitCode.INFRASTRUCTURE)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    # Typer makes an exit of its own code out of an interrupt, which stays its context.
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def check_plan(plan: Plan) -> CheckedPlan:
     """
     load_profile(plan.profile)
     for variant in plan.variants:
-        find_source(variant.base, plan.bases)
+        find_source(variant.base, plan.bases).identity()
     check_selection(plan.selection)
     series = {
         variant: load_series_file(variant.series, variant.version, plan.kernel_patches)
