@@ -195,8 +195,9 @@ def test_a_person_gets_a_shell() -> None:
     person.setwinsize(33, 77)
     try:
         person.expect("# ", timeout=60)
-        person.sendline("echo $((6 * 7)); stty size; sleep 1000")
-        person.expect("42\r\n33 77\r\n", timeout=20)
+        # What says "43" can be interrupted from then on; the shell itself, while it forks, not.
+        person.sendline("echo $((6 * 7)); stty size; sh -c 'echo $((42 + 1)); exec sleep 1000'")
+        person.expect("42\r\n33 77\r\n43\r\n", timeout=20)
         person.sendintr()
         person.expect("# ", timeout=20)
         person.sendline("exit 9")
