@@ -21,9 +21,12 @@ from harness.paths import PROJECT
 Boot = Callable[..., AbstractContextManager[Guest]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def kernel() -> Kernel:
-    """The unpatched kernel, from the cache where it is there."""
+    """The unpatched kernel, from the cache where it is there.
+
+    It is made before any test: a test's own limits are not meant for a build.
+    """
     return obtain(parse("debian-6.1"), "fast", listen=lambda _event: None)
 
 
