@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,7 +36,7 @@ class Checks:
         *,
         cell: str,
         test: str,
-        guest: Callable[[], Guest],
+        guest: Guest,
         issues: Sequence[KnownIssue],
         listen: Listener,
         subtests: pytest.Subtests,
@@ -74,7 +74,7 @@ class Checks:
         `command` is its name in /patchbed/bin and its arguments. A program that ends with a
         status that its results don't explain is a failed check of its own.
         """
-        done = self._guest().run(f"{PROGRAMS}/{command}", timeout=timeout or self._limit)
+        done = self._guest.run(f"{PROGRAMS}/{command}", timeout=timeout or self._limit)
         results = self.lines(done.stdout.decode(errors="replace"))
         name = command.split(maxsplit=1)[0]
         if not results:
@@ -99,7 +99,7 @@ class Checks:
             f"[ $status -ne 0 ] || rmmod {shlex.quote(name)} || status=$?; "
             f"dmesg | sed -n '/{mark}/,$p'; exit $status"
         )
-        guest = self._guest()
+        guest = self._guest
         try:
             done = guest.run(script, timeout=timeout or self._limit)
         except GuestDied:

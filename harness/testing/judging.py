@@ -71,11 +71,6 @@ def outside_contents(guest: Guest, pfns: Iterable[int]) -> dict[int, bytes]:
     return pages
 
 
-def word_bytes(word: int) -> bytes:
-    """Return a 64-bit word as it lies in the guest's memory."""
-    return word.to_bytes(8, "little")
-
-
 def some(pfns: Sequence[int]) -> str:
     """Return a few of the frames that are not as they should be, for a reason."""
     shown = ", ".join(f"{pfn:#x}" for pfn in pfns[:4])

@@ -223,7 +223,7 @@ class CellSession:
         running.checks = Checks(
             cell=self._plan.cell,
             test=running.test,
-            guest=lambda: guest,
+            guest=guest,
             issues=self._plan.issues,
             listen=self._emit,
             subtests=subtests,
