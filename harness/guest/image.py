@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import paths
 from harness.errors import InfrastructureError
@@ -20,10 +21,15 @@ from harness.guest import qemu
 from harness.guest.archive import Entry, folder, link, pack, regular
 from harness.outcomes import Outcome
 
+if TYPE_CHECKING:
+    from harness.kernel.artifact import Kernel
+
 # Said on the console as soon as commands are taken.
 READY = "patchbed: ready"
 BIN = "/patchbed/bin"
 MODULES = "/patchbed/modules"
+# Modules that init loads before all else, in the order of their names.
+BOOT_MODULES = "/patchbed/boot"
 PATH = f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"
 # What the guest sees of QEMU's fw_cfg items.
 ITEMS = "/sys/firmware/qemu_fw_cfg/by_name"
@@ -74,6 +80,11 @@ def build_image(files: Mapping[str, Path]) -> Path:
     return image
 
 
+def boot_files(kernel: Kernel) -> dict[str, Path]:
+    """Return the modules that `kernel` needs to boot our machines: guest path to file here."""
+    return {f"{BOOT_MODULES}/{file.name}": file for file in kernel.boot_modules()}
+
+
 def render_init(template: str) -> str:
     """Return the guest's first process from its jinja2 `template`."""
     from jinja2 import Environment, StrictUndefined
@@ -85,6 +96,7 @@ def render_init(template: str) -> str:
         authorized_keys=f"{ITEMS}/{qemu.AUTHORIZED_KEYS}/raw",
         host_key=f"{ITEMS}/{qemu.HOST_KEY}/raw",
         command=f"{ITEMS}/{qemu.COMMAND}/raw",
+        boot_modules=BOOT_MODULES,
         ready=READY,
     )
 

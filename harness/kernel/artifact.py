@@ -76,6 +76,10 @@ class Kernel:
     def log(self) -> Path:
         return self.folder / "build.log"
 
+    def boot_modules(self) -> list[Path]:
+        """Return the modules that must be loaded to boot, in order; a kernel of ours has none."""
+        return sorted((self.folder / "boot").glob("*.ko"))
+
     def config(self) -> dict[str, str]:
         """Return the symbols that are set, without CONFIG_: {"SECRETMEM": "y", ...}."""
         return parse_config(self.config_file.read_text(encoding="utf-8"))

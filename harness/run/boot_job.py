@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import GuestDied, PatchbedError, UserError
 from harness.guest.guest import Guest
-from harness.guest.image import build_image
+from harness.guest.image import boot_files, build_image
 from harness.guest.machine import load_machine
 from harness.kernel.builder import obtain
 from harness.kernel.variant import parse
@@ -60,7 +60,7 @@ def execute_boot(request: BootRequest) -> int:
     machine = load_machine(request.machine)
     with _progress() as listen:
         kernel = obtain(parse(request.variant), request.profile, listen=listen)
-    image = build_image({})
+    image = build_image(boot_files(kernel))
     with tempfile.TemporaryDirectory(prefix="patchbed-boot-") as name:
         folder = Path(name)
         _keep_console(folder, request.console_log)

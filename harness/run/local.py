@@ -15,7 +15,7 @@ import psutil
 
 from harness.errors import BuildError, InfrastructureError, PatchbedError
 from harness.events import BuildFinished, BuildStarted, Listener, Message
-from harness.guest.image import build_image
+from harness.guest.image import boot_files, build_image
 from harness.guest.machine import Machine, load_machine
 from harness.guest.programs import build_programs
 from harness.kernel.artifact import Kernel
@@ -174,6 +174,7 @@ def guest_files(kernel: Kernel, testcases: Path) -> dict[str, Path]:
     modules = build_modules(kernel, testcases)
     programs = build_programs(testcases)
     files = {f"/patchbed/modules/{file.name}": file for file in modules.glob("*.ko")}
+    files.update(boot_files(kernel))
     files.update({f"/patchbed/bin/{file.name}": file for file in programs.iterdir()})
     return files
 
