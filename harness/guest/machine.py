@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.config import Model, load_toml
 from harness.errors import UserError
@@ -18,7 +18,11 @@ class Machine(Model):
 
     `memory_mib` is in MiB. `boot` is "pvh" (vmlinux, with nothing to unpack: fast,
     but without address randomisation) or "bzimage". `kernel_args` come after ours on the
-    kernel's command line.
+    kernel's command line. Memory and CPUs are shared out evenly among `nodes`.
+
+    A `deterministic` machine counts instructions instead of time and has no device that another
+    thread of the host serves: what its guest does depends on its files and its world alone. It
+    has no network, so only a batch can run on it.
     """
 
     description: str = Field(min_length=1)
@@ -28,6 +32,16 @@ class Machine(Model):
     cpu: str = Field(default="max", pattern=r"^[a-zA-Z0-9][\w.,+=-]*$")
     boot: Literal["pvh", "bzimage"] = "pvh"
     kernel_args: list[str] = Field(default_factory=list)
+    nodes: int = Field(default=1, ge=1, le=8)
+    deterministic: bool = False
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.cpus % self.nodes or self.memory_mib % self.nodes:
+            raise ValueError("cpus and memory_mib can't be shared out evenly among nodes")
+        if self.deterministic and (self.cpus > 1 or self.boot != "bzimage"):
+            raise ValueError('a deterministic machine has one CPU and boot = "bzimage"')
+        return self
 
 
 def list_machines(folder: Path = MACHINES) -> list[str]:

@@ -16,6 +16,8 @@ FW_CFG = "opt/patchbed"
 AUTHORIZED_KEYS = f"{FW_CFG}/authorized_keys"
 HOST_KEY = f"{FW_CFG}/host_key"
 COMMAND = f"{FW_CFG}/command"
+# What the port is called that a batch's results leave through, where it is a virtio one.
+RESULTS = "patchbed.results"
 
 # earlyprintk shows a death before the console driver is there. No `quiet`: it saves nothing and
 # hides warnings. panic=-1 resets at once, which QEMU turns into a pause that keeps memory.
@@ -28,6 +30,9 @@ KERNEL_ARGS = (
 )
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 _ACCELERATORS = {"tcg": "tcg,thread=multi", "kvm": "kvm"}
+# A CPU that waits skips to its next timer (sleep=off), and the date moves with it (clock=vm).
+_COUNTED = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
+_DATE = ["-rtc", "base=2024-01-01T00:00:00,clock=vm"]
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,17 @@ class Files:
     """What QEMU opens, by path: /proc/self/fd/N for what it inherits.
 
     `items` are fw_cfg items: name to file. `monitor` is the descriptor of a socket that speaks
-    QMP, -1 for no monitor.
+    QMP, -1 for no monitor. `console` is the file that the console is written to, "" for standard
+    output; `results` is the file for what leaves through the port of results, "" for no such
+    port.
     """
 
     kernel: str
     initrd: str
     items: tuple[tuple[str, str], ...] = ()
     monitor: int = -1
+    console: str = ""
+    results: str = ""
 
 
 def kernel_args(machine: Machine, more: Sequence[str] = ()) -> list[str]:
@@ -56,16 +65,19 @@ def qemu_argv(
     more: Sequence[str] = (),
     *,
     keep: bool = True,
+    world: int = 0,
 ) -> list[str]:
     """Return the command line that boots `files` on `machine`; `more` are kernel arguments.
 
-    The serial console is on standard output and input. The network reaches nothing but the
-    guest's port 22, through a loopback port that QEMU chooses. With `keep`, a guest that stops
-    or resets leaves a paused QEMU, so that its memory can be read; else QEMU ends with it.
+    The serial console is on standard output and input unless it has a file. The network, which a
+    deterministic machine has not, reaches nothing but the guest's port 22, through a loopback
+    port that QEMU chooses. With `keep`, a guest that stops or resets leaves a paused QEMU, so
+    that its memory can be read; else QEMU ends with it. `world` seeds all that is random on a
+    deterministic machine.
     """
     argv = [PROGRAM, "-no-user-config", "-nodefaults", "-display", "none"]
-    argv += ["-machine", machine.board, "-accel", _ACCELERATORS[accelerator]]
-    argv += ["-cpu", machine.cpu, "-smp", str(machine.cpus), "-m", f"{machine.memory_mib}M"]
+    argv += ["-machine", machine.board, *_time(machine, accelerator, world)]
+    argv += ["-cpu", machine.cpu, "-smp", str(machine.cpus), *_memory(machine)]
     if machine.boot == "pvh":
         # qboot knows nothing but to start a kernel, and does it 80 ms sooner than SeaBIOS.
         argv += ["-bios", "qboot.rom"]
@@ -73,12 +85,53 @@ def qemu_argv(
     argv += ["-append", " ".join(kernel_args(machine, more))]
     for name, path in files.items:
         argv += ["-fw_cfg", f"name={name},file={path}"]
-    argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
+    argv += _ports(files, machine)
     if files.monitor >= 0:
         argv += ["-chardev", f"socket,id=monitor,fd={files.monitor}"]
         argv += ["-mon", "chardev=monitor,mode=control"]
-    argv += ["-netdev", "user,id=net,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"]
-    argv += ["-device", "virtio-net-pci,netdev=net,romfile="]
+    if machine.deterministic:
+        argv += ["-nic", "none"]
+    else:
+        argv += ["-netdev", "user,id=net,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"]
+        argv += ["-device", "virtio-net-pci,netdev=net,romfile="]
     argv += ["-action", f"reboot=shutdown,shutdown={'pause' if keep else 'poweroff'}"]
     argv += ["-sandbox", _SANDBOX]
     return argv
+
+
+def _time(machine: Machine, accelerator: str, world: int) -> list[str]:
+    if machine.deterministic:
+        return [*_COUNTED, *_DATE, "-seed", str(world)]
+    return ["-accel", _ACCELERATORS[accelerator]]
+
+
+def _memory(machine: Machine) -> list[str]:
+    argv = ["-m", f"{machine.memory_mib}M"]
+    if machine.nodes == 1:
+        return argv
+    size, cpus = machine.memory_mib // machine.nodes, machine.cpus // machine.nodes
+    for node in range(machine.nodes):
+        first = node * cpus
+        argv += ["-object", f"memory-backend-ram,id=memory{node},size={size}M"]
+        argv += [
+            "-numa",
+            f"node,nodeid={node},cpus={first}-{first + cpus - 1},memdev=memory{node}",
+        ]
+    return argv
+
+
+def _ports(files: Files, machine: Machine) -> list[str]:
+    """Return the console and the port of results.
+
+    A virtio port is served by another thread, whose moments no instruction count fixes; a
+    16550's bytes are taken by the CPU's own.
+    """
+    console = f"file,path={files.console}" if files.console else "stdio,signal=off"
+    argv = ["-chardev", f"{console},id=console", "-serial", "chardev:console"]
+    if not files.results:
+        return argv
+    argv += ["-chardev", f"file,id=results,path={files.results}"]
+    if machine.deterministic:
+        return [*argv, "-serial", "chardev:results"]
+    argv += ["-device", "virtio-serial-pci"]
+    return [*argv, "-device", f"virtserialport,chardev=results,name={RESULTS}"]

@@ -15,7 +15,7 @@ def test_every_machine_loads(name: str) -> None:
 
 
 def test_the_machines_that_plans_name_are_there() -> None:
-    assert {"q35-1g", "q35-4g", "q35-8g", "smp-4"} <= set(list_machines())
+    assert {"q35-1g", "q35-4g", "q35-8g", "smp-4", "numa-2", "nogbpages"} <= set(list_machines())
     default = load_machine("q35-4g")
     assert (default.memory_mib, default.cpus) == (4096, 2)
 
@@ -35,6 +35,8 @@ def test_an_unknown_machine_names_the_known_ones() -> None:
         ('description = "x"\nmemory_mib = 64\nboot = "floppy"', "boot", "pvh"),
         ('description = "x"\nmemory_mib = 64\ncpu = "max -S"', "cpu", "pattern"),
         ('description = "x"\nmemory_mib = 64\nmemory = 1', "memory", "memory_mib"),
+        ('description = "x"\nmemory_mib = 64\nnodes = 2', "", "evenly"),
+        ('description = "x"\nmemory_mib = 64\ndeterministic = true', "", "bzimage"),
         ("description = ", "", "TOML"),
     ],
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.guest.machine import Machine
+from harness.guest.machine import Machine, load_machine
 from harness.guest.qemu import Files, kernel_args, qemu_argv
 
 FILES = Files("/k/vmlinux", "/i.cpio.gz", (("opt/patchbed/host_key", "/proc/self/fd/7"),), 5)
@@ -75,3 +75,50 @@ def test_what_is_handed_in() -> None:
     assert option(argv, "-fw_cfg") == "name=opt/patchbed/host_key,file=/proc/self/fd/7"
     assert "socket,id=monitor,fd=5" in argv
     assert "-mon" not in qemu_argv(Files("k", "i"), MACHINE, "tcg")
+
+
+DETERMINISTIC = load_machine("deterministic")
+
+
+def test_a_deterministic_machine_has_nothing_that_another_thread_serves() -> None:
+    files = Files("/k/bzImage", "/i", monitor=5, console="/c", results="/r")
+    argv = qemu_argv(files, DETERMINISTIC, "tcg", world=7)
+    assert option(argv, "-accel") == "tcg,thread=single"
+    assert option(argv, "-icount") == "shift=0,sleep=off"
+    assert option(argv, "-rtc") == "base=2024-01-01T00:00:00,clock=vm"
+    assert option(argv, "-seed") == "7"
+    assert option(argv, "-smp") == "1"
+    assert option(argv, "-nic") == "none"
+    assert "-device" not in argv
+    assert "-netdev" not in argv
+    serial = [argv[at + 1] for at, word in enumerate(argv) if word == "-serial"]
+    assert serial == ["chardev:console", "chardev:results"]
+    assert "file,path=/c,id=console" in argv
+    assert "file,id=results,path=/r" in argv
+
+
+def test_nothing_but_the_seed_tells_worlds_apart() -> None:
+    one, two = (qemu_argv(FILES, DETERMINISTIC, "tcg", world=world) for world in (1, 2))
+    assert [pair for pair in zip(one, two, strict=True) if pair[0] != pair[1]] == [("1", "2")]
+
+
+def test_results_have_a_port_of_their_own() -> None:
+    argv = qemu_argv(Files("k", "i", results="/r"), MACHINE, "tcg")
+    assert "virtserialport,chardev=results,name=patchbed.results" in argv
+    assert "virtio-serial-pci" not in qemu_argv(Files("k", "i"), MACHINE, "tcg")
+
+
+def test_nodes_share_memory_and_cpus() -> None:
+    argv = qemu_argv(FILES, load_machine("numa-2"), "tcg")
+    nodes = [argv[at + 1] for at, word in enumerate(argv) if word == "-numa"]
+    assert nodes == [
+        "node,nodeid=0,cpus=0-0,memdev=memory0",
+        "node,nodeid=1,cpus=1-1,memdev=memory1",
+    ]
+    assert option(argv, "-m") == "4096M"
+    assert "memory-backend-ram,id=memory1,size=2048M" in argv
+    assert "-numa" not in qemu_argv(FILES, MACHINE, "tcg")
+
+
+def test_no_gigabyte_pages() -> None:
+    assert option(qemu_argv(FILES, load_machine("nogbpages"), "tcg"), "-cpu") == "max,pdpe1gb=off"
