@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A kernel's life under QEMU, whatever way in it has: watched from its start, and its end told."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from harness.errors import GuestDied, InfrastructureError, PatchbedError, UserError
+from harness.guest import qemu
+from harness.guest.accelerator import PROBE_LIMIT, PROBE_SILENCE, Choice, choose_accelerator
+from harness.guest.console import Console
+from harness.guest.crash import Report
+from harness.guest.image import READY
+from harness.guest.machine import Machine
+from harness.guest.process import QemuProcess, qemu_user
+from harness.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from harness.guest.monitor import Monitor
+    from harness.kernel.artifact import Kernel
+
+# How long the console may still have something to say once the machine has stopped.
+_DRAIN = 0.3
+_POLL = 0.1
+# Why a guest's machine stops by itself: the reasons of QEMU's SHUTDOWN event.
+_LAST_EVENTS = {
+    "guest-reset": "the machine was reset without a word (triple fault or reboot)",
+    "guest-shutdown": "the guest powered itself off",
+    "guest-panic": "the guest told QEMU of a panic",
+}
+
+
+class Life:
+    """What an interactive guest and a batch have in common; enter one of those.
+
+    `folder` gets console.log, argv and config. `boot_limit` is how long it may take until it does
+    what it is booted for, `silence_limit` how long it may say nothing meanwhile, both in seconds.
+    `kernel_args` go to the end of the kernel's command line. Enter it in a thread that lives as
+    long: QEMU dies with that.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        image: Path,
+        machine: Machine,
+        folder: Path,
+        *,
+        boot_limit: float = 60.0,
+        silence_limit: float = 60.0,
+        accelerator: str = "auto",
+        kernel_args: Sequence[str] = (),
+        world: int = 0,
+    ) -> None:
+        self.kernel = kernel
+        self.image = image
+        self.machine = machine
+        self.folder = folder
+        self.boot_limit = boot_limit
+        self.silence_limit = silence_limit
+        self.kernel_args = tuple(kernel_args)
+        self.world = world
+        self.argv: list[str] = []
+        self.seconds_to_ready = 0.0
+        self.death: GuestDied | None = None
+        self.warnings: list[Report] = []
+        self._wanted = accelerator
+        self._choice = Choice("", "")
+        self._failure: PatchbedError | None = None
+        self._ready = False
+        self._ending = False
+        self._changed = threading.Condition()
+        self._stack = ExitStack()
+        self._console: Console | None = None
+        self._process: QemuProcess | None = None
+        self._monitor: Monitor | None = None
+        self._scratch = -1
+        self._wake = (-1, -1)
+        self._started = 0.0
+
+    def __enter__(self) -> Self:
+        """Boot.
+
+        Raises:
+            GuestDied: the kernel died, or kernel.boot_timeout: it did not come up in time.
+            InfrastructureError: QEMU can't be started, or broke.
+            UserError: the machine can't do what is asked of it.
+        """
+        self._choice = self._choose()
+        try:
+            self._begin()
+            self._boot()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the guest whatever its state."""
+        self._end()
+
+    @property
+    def accelerator(self) -> str:
+        return self._choice.name
+
+    @property
+    def accelerator_reason(self) -> str:
+        return self._choice.reason
+
+    @property
+    def monitor(self) -> Monitor:
+        if self._monitor is None:
+            raise RuntimeError("the guest was not booted")
+        return self._monitor
+
+    @property
+    def console(self) -> Console:
+        if self._console is None:
+            raise RuntimeError("the guest was not booted")
+        return self._console
+
+    def check(self) -> None:
+        """Raise what has become of the guest, if anything has.
+
+        Raises:
+            GuestDied: the kernel died.
+            InfrastructureError: QEMU broke.
+        """
+        if self.death is not None:
+            raise self.death
+        if self._failure is not None:
+            raise self._failure
+
+    def hmp(self, command: str) -> str:
+        """Return what QEMU's human monitor prints for `command`."""
+        return self.monitor.hmp(command)
+
+    def physical_memory(self, address: int, size: int) -> bytes:
+        """Return `size` bytes of guest memory from the physical `address`, as QEMU sees it."""
+        path = f"/proc/self/fd/{self._scratch}"
+        self.monitor.execute("pmemsave", val=address, size=size, filename=path)
+        return os.pread(self._scratch, size, 0)
+
+    def translate(self, address: int) -> int | None:
+        """Return the physical address that the first CPU's page table has for `address`."""
+        text = self.hmp(f"gva2gpa {address:#x}")
+        return int(text.split("gpa:")[1], 16) if "gpa:" in text else None
+
+    def _choose(self) -> Choice:
+        if not self.machine.deterministic:
+            return choose_accelerator(self._wanted, self._probe)
+        if self._wanted == "kvm":
+            raise UserError(
+                "a deterministic machine counts instructions, which KVM can't",
+                hint="use the accelerator tcg, or auto",
+            )
+        return Choice("tcg", "a deterministic machine counts instructions")
+
+    def _boot(self) -> None:
+        """Bring the guest to where it can be used; its context begins then."""
+        raise NotImplementedError
+
+    def _begin(self) -> None:
+        self._started = time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._wake = os.pipe()
+        self._stack.callback(os.close, self._wake[0])
+        self._stack.callback(os.close, self._wake[1])
+        self._scratch = memory_file("patchbed-memory", self._user)
+        self._stack.callback(os.close, self._scratch)
+
+    @property
+    def _user(self) -> pwd.struct_passwd | None:
+        return qemu_user(self.accelerator)
+
+    def _kernel_file(self) -> Path:
+        return self.kernel.vmlinux if self.machine.boot == "pvh" else self.kernel.bzimage
+
+    def _start(self, files: qemu.Files, inherit: Sequence[int]) -> QemuProcess:
+        """Start QEMU with `files`, for which it inherits those descriptors."""
+        self.argv = self._argv(files)
+        process = QemuProcess(self.argv, user=self._user, inherit=[*inherit, self._scratch])
+        self._process = self._stack.enter_context(process)
+        return process
+
+    def _argv(self, files: qemu.Files) -> list[str]:
+        return qemu.qemu_argv(
+            files, self.machine, self.accelerator, self.kernel_args, world=self.world
+        )
+
+    def _watch(self, output: int) -> None:
+        """Read the console from the descriptor `output`."""
+        console = Console(
+            output,
+            self.folder / "console.log",
+            marker=READY.encode(),
+            on_report=self._report,
+            on_marker=self._said_ready,
+            on_end=self._console_ended,
+        )
+        self._console = self._stack.enter_context(console)
+
+    def _keep_facts(self, initrd: str) -> None:
+        """Write down how to boot the same by hand."""
+        by_hand = self._argv(qemu.Files(str(self._kernel_file()), initrd))
+        (self.folder / "argv").write_text(shlex.join(by_hand) + "\n", encoding="utf-8")
+        shutil.copyfile(self.kernel.config_file, self.folder / "config")
+
+    def _open_monitor(self, channel: socket.socket) -> None:
+        from harness.guest.monitor import Monitor
+
+        try:
+            self._monitor = self._stack.enter_context(Monitor(channel, self._event))
+        except InfrastructureError:
+            self._explain()
+            raise
+
+    def _explain(self) -> None:
+        """Raise what is known of QEMU's end, which says more than a broken connection."""
+        deadline = time.monotonic() + 1.0
+        with self._changed:
+            while time.monotonic() < deadline:
+                self.check()
+                self._changed.wait(_POLL)
+
+    def _give_up(self, title: str) -> None:
+        lines = self.console.tail()
+        self._die(GuestDied(Outcome.KERNEL_BOOT_TIMEOUT, title, lines=lines))
+
+    def _said_ready(self) -> None:
+        with self._changed:
+            self._ready = True
+            self._changed.notify_all()
+
+    def _report(self, report: Report) -> None:
+        if report.fatal:
+            self._die(GuestDied(report.outcome, report.title, lines=report.lines))
+        else:
+            self.warnings.append(report)
+
+    def _event(self, name: str, data: dict[str, Any]) -> None:
+        """Take an event of QEMU's: a machine that stopped by itself is dead, word or no word."""
+        if name == "SHUTDOWN" and data.get("guest"):
+            title = _LAST_EVENTS.get(str(data.get("reason")), "the machine stopped")
+            timer = threading.Timer(_DRAIN, self._stopped, [title])
+            timer.daemon = True
+            timer.start()
+
+    def _stopped(self, title: str) -> None:
+        self.console.settle()
+        self._die(GuestDied(Outcome.KERNEL_LOST, title, lines=self.console.tail()))
+
+    def _console_ended(self) -> None:
+        if self._ending or self._process is None:
+            return
+        status = self._process.ended()
+        said = self._process.errors()
+        if status == 0 and not said:
+            title = "QEMU ended without a word from the kernel"
+            self._die(GuestDied(Outcome.KERNEL_LOST, title, lines=self.console.tail()))
+            return
+        how = f"was killed by signal {-status}" if status and status < 0 else f"ended ({status})"
+        self._fail(
+            InfrastructureError(
+                Outcome.INFRA_QEMU,
+                f"QEMU {how}: {said or 'it said nothing'}",
+                hint="run `patchbed doctor`; the command line is in the boot's folder",
+                log=self.folder / "argv",
+            )
+        )
+
+    def _die(self, death: GuestDied) -> None:
+        with self._changed:
+            if self.death is None and self._failure is None and not self._ending:
+                self.death = death
+                os.write(self._wake[1], b"!")
+                self._changed.notify_all()
+
+    def _fail(self, failure: PatchbedError) -> None:
+        with self._changed:
+            if self.death is None and self._failure is None and not self._ending:
+                self._failure = failure
+                os.write(self._wake[1], b"!")
+                self._changed.notify_all()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ending = True
+        if self._process is not None:
+            self._process.kill()
+        self._stack.close()
+
+    def _probe(self) -> str:
+        """Try this kernel with KVM; return what goes wrong, "" if nothing does."""
+        from harness.guest.guest import Guest
+
+        with tempfile.TemporaryDirectory(prefix="patchbed-probe-") as folder:
+            guest = Guest(
+                self.kernel,
+                self.image,
+                self.machine,
+                Path(folder),
+                boot_limit=PROBE_LIMIT,
+                silence_limit=PROBE_SILENCE,
+                accelerator="kvm",
+            )
+            try:
+                with guest:
+                    return ""
+            except (GuestDied, InfrastructureError) as error:
+                return str(error).splitlines()[0]
+
+
+def memory_file(name: str, user: pwd.struct_passwd | None) -> int:
+    """Return a descriptor of a file in memory alone that `user` may open again by path."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    if user is not None:
+        os.fchown(descriptor, user.pw_uid, user.pw_gid)
+    os.fchmod(descriptor, 0o600)
+    return descriptor
