@@ -3,91 +3,93 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
+from harness.guest.frames import Frame, find_frames, fingerprint, guilty
+from harness.guest.printk import Line, LineReader
+from harness.guest.trouble import CUT_HERE, PANIC_ON_WARN, RULER, Kind, classify, dies, ends
 from harness.outcomes import Outcome
 
-# How much of a report is kept. An oops with its registers, stack and modules has 45 lines or so.
-MAX_LINES = 64
+# How much of a report is kept. An oops with its registers, stack and modules has 45 lines or so,
+# lockdep's longest 150.
+MAX_LINES = 200
 # A line without an end is cut here, so that a flood of bytes can't fill memory.
 MAX_LINE = 4096
-
-_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[@-Z\\-_])")
-# What printk puts before its text: level, time, caller. A process's own output has none, and may
-# stand before it on the same line.
-_PREFIX = re.compile(r"(?:<\d+>)?\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? ")
-# panic() names the offset last before it resets the machine, which panic=-1 makes it do.
-_END = re.compile(r"---\[ end (?:trace|Kernel panic)|Kernel Offset: ")
-_PANIC = re.compile(r"Kernel panic - not syncing")
-
-# The first pattern that a line starts with (or holds, where it begins with .*) decides.
-_STARTS: tuple[tuple[re.Pattern[str], Outcome], ...] = tuple(
-    (re.compile(pattern), outcome)
-    for pattern, outcome in (
-        (r"Kernel panic - not syncing", Outcome.KERNEL_PANIC),
-        (r"(?:watchdog: )?BUG: soft lockup", Outcome.KERNEL_LOCKUP),
-        (r".*Watchdog detected hard LOCKUP", Outcome.KERNEL_LOCKUP),
-        (r"(?:rcu: )?INFO: rcu\w* (?:self-)?detected .*stall", Outcome.KERNEL_LOCKUP),
-        (r"INFO: task .+ blocked for more than", Outcome.KERNEL_HUNG_TASK),
-        (r"INFO: task .+ blocked in I/O wait", Outcome.KERNEL_HUNG_TASK),
-        (r"BUG: (?:Bad (?:page|rss)|sleeping function|scheduling while)", Outcome.KERNEL_WARN),
-        (r"BUG: (?:workqueue lockup|KCSAN|using __?this_cpu|using smp)", Outcome.KERNEL_WARN),
-        (r"BUG: (?:spinlock|rwlock|MAX_|atomic|assuming)", Outcome.KERNEL_WARN),
-        (r"BUG: |kernel BUG at |PANIC: |traps: PANIC: ", Outcome.KERNEL_OOPS),
-        (r"Oops: |general protection fault|Unable to handle kernel", Outcome.KERNEL_OOPS),
-        (r"[\w ]+(?:, [^:]*)?: [0-9a-f]{4} \[#\d+\]", Outcome.KERNEL_OOPS),
-        (r"WARNING: ", Outcome.KERNEL_WARN),
-        (r"UBSAN: |=+\s*UBSAN", Outcome.KERNEL_WARN),
-    )
-)
+# How many lines may stand between "cut here" and the line that says what happened.
+_MAX_PREFACE = 12
+# Threads and CPUs whose reports are told apart at a time; more than this no machine of ours has.
+_MAX_CALLERS = 64
 
 
 @dataclass(frozen=True)
 class Report:
-    """One trouble that the kernel reported: its kind, its first line, and its lines as they came.
+    """One trouble that the kernel reported.
 
-    `outcome` is kernel.panic, oops, lockup, hung_task, or warn (after which it lives on).
+    `title` is the line that names it, `lines` are all of its lines as they came, from the time
+    on. `frames` is the stack that it shows, innermost first, and empty where it shows none.
     """
 
-    outcome: Outcome
+    kind: Kind
     title: str
     lines: tuple[str, ...]
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """Its kind of outcome: one of kernel.*."""
+        return self.kind.outcome
 
     @property
     def fatal(self) -> bool:
         """Whether the guest can't be used any more."""
-        return self.outcome.kernel_died
+        return dies(self.kind)
+
+    @property
+    def function(self) -> str:
+        """The function to blame, "" where the report names none."""
+        return guilty(self.kind, self.frames)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits, the same for the same trouble in another boot."""
+        return fingerprint(self.kind, self.title, self.frames)
 
 
 @dataclass
 class _Open:
-    """A report that is still coming."""
+    """A report that is still coming; without a kind it is only announced."""
 
-    outcome: Outcome
-    title: str
-    lines: list[str] = field(default_factory=list)
+    kind: Kind | None = None
+    title: str = ""
+    lines: list[Line] = field(default_factory=list)
 
-    def close(self) -> Report:
-        return Report(self.outcome, self.title, tuple(self.lines))
+    def close(self) -> list[Report]:
+        if self.kind is None:
+            return []
+        frames = find_frames(self.kind, [line.text for line in self.lines])
+        lines = tuple(line.shown for line in self.lines)
+        return [Report(self.kind, self.title, lines, frames)]
 
 
 class CrashDetector:
     """Takes a console's bytes as they come and gives the kernel's reports.
 
-    How the bytes are cut does not matter. A report ends with the kernel's own mark, after
-    MAX_LINES lines, or when `flush` is called (the console is quiet or closed). What follows the
-    first fatal report, such as the panic after an oops, is its consequence.
+    How the bytes are cut does not matter. A report ends with the kernel's own mark, where
+    another begins, after MAX_LINES lines, or when `flush` is called (the console is quiet or
+    closed). What follows within a fatal report, such as the panic after an oops, is its
+    consequence. Where printk names its callers, reports that CPUs print at the same time are
+    taken apart.
     """
 
     def __init__(self) -> None:
         self._partial = b""
-        self._open: _Open | None = None
+        self._lines = LineReader()
+        self._open: dict[str, _Open] = {}
 
     @property
     def open(self) -> bool:
         """Whether a report has begun that has not ended."""
-        return self._open is not None
+        return any(report.kind is not None for report in self._open.values())
 
     def feed(self, data: bytes) -> list[Report]:
         """Take the console's next bytes; return the reports that end within them."""
@@ -102,52 +104,74 @@ class CrashDetector:
         return reports
 
     def flush(self) -> list[Report]:
-        """Return the report that has begun, if any, as ended; a line without an end counts."""
+        """Return the reports that have begun as ended; a line without an end counts."""
         partial, self._partial = self._partial, b""
         reports = self._line(partial)
-        if self._open is not None:
-            reports.append(self._open.close())
-            self._open = None
+        for unfinished in self._open.values():
+            reports += unfinished.close()
+        self._open.clear()
         return reports
 
     def _line(self, raw: bytes) -> list[Report]:
-        line = _clean(raw)
-        prefix = _PREFIX.search(line)
-        if prefix is None:
+        line = self._lines.read(raw)
+        if line is None:
             return []
-        text = line[prefix.end() :].rstrip()
-        if self._open is None:
-            outcome = classify(text)
-            if outcome is None:
-                return []
-            self._open = _Open(outcome, text)
-        elif self._open.outcome is Outcome.KERNEL_WARN:
-            self._worsen(text)
-        self._open.lines.append(line[prefix.start() :].rstrip())
-        if _END.search(text) or len(self._open.lines) >= MAX_LINES:
-            report = self._open.close()
-            self._open = None
-            return [report]
-        return []
+        current = self._open.get(line.caller)
+        kind = classify(line.text)
+        reports: list[Report] = []
+        if (
+            current is not None
+            and current.kind is not None
+            and _interrupts(current.kind, kind, line)
+        ):
+            reports = current.close()
+            current = None
+        if current is None:
+            if kind is None and not _announces(line.text):
+                return reports
+            current = self._begin(line.caller)
+        current.lines.append(line)
+        if kind is not None and _takes_over(current.kind, kind):
+            current.kind, current.title = kind, line.text
+        return reports + self._finish(current, line)
 
-    def _worsen(self, text: str) -> None:
-        """Let what comes within a warning and is worse take its place (panic_on_warn)."""
-        outcome = classify(text)
-        if self._open is not None and outcome is not None and outcome.kernel_died:
-            self._open.outcome, self._open.title = outcome, text
+    def _begin(self, caller: str) -> _Open:
+        if len(self._open) >= _MAX_CALLERS:
+            self._open.pop(next(iter(self._open)))
+        self._open[caller] = current = _Open()
+        return current
+
+    def _finish(self, current: _Open, line: Line) -> list[Report]:
+        """Close the report if `line`, its last so far, ends it."""
+        if current.kind is None:
+            # Announced, but what follows is nothing we know: a ruler may frame anything.
+            over = len(current.lines) > _MAX_PREFACE
+        else:
+            first = current.lines[0] is line
+            over = (not first and ends(current.kind, line.text)) or len(current.lines) >= MAX_LINES
+        if not over:
+            return []
+        del self._open[line.caller]
+        return current.close()
 
 
-def classify(text: str) -> Outcome | None:
-    """Return what the first line of a report means; None where `text` begins no report.
-
-    `text` is a line of the kernel's log without its prefix.
-    """
-    for pattern, outcome in _STARTS:
-        if pattern.match(text):
-            return outcome
-    return None
+def _announces(text: str) -> bool:
+    return CUT_HERE.match(text) is not None or (RULER.match(text) is not None and len(text) > 20)
 
 
-def _clean(raw: bytes) -> str:
-    text = raw.replace(b"\0", b"").decode("utf-8", errors="replace")
-    return _ESCAPE.sub("", text).replace("\r", "")
+def _interrupts(current: Kind | None, kind: Kind | None, line: Line) -> bool:
+    """Return whether a report of a living kernel ends because `line` begins another."""
+    if current is None or dies(current):
+        return False
+    if CUT_HERE.match(line.text):
+        return True
+    return kind is not None and PANIC_ON_WARN.match(line.text) is None
+
+
+def _takes_over(current: Kind | None, kind: Kind) -> bool:
+    """Return whether `kind`, met within a report, is what that report is about."""
+    if current is None:
+        return True
+    if current is Kind.OOPS:
+        return kind in (Kind.DOUBLE_FAULT, Kind.STACK_OVERFLOW)
+    return not dies(current) and dies(kind)

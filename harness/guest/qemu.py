@@ -20,10 +20,13 @@ COMMAND = f"{FW_CFG}/command"
 RESULTS = "patchbed.results"
 
 # earlyprintk shows a death before the console driver is there. No `quiet`: it saves nothing and
-# hides warnings. panic=-1 resets at once, which QEMU turns into a pause that keeps memory.
+# hides warnings. panic=-1 resets at once, which QEMU turns into a pause that keeps memory. The
+# format names each line's facility: what a process writes to /dev/kmsg has another than the
+# kernel's, whatever it pretends.
 KERNEL_ARGS = (
     "console=ttyS0",
     "earlyprintk=ttyS0",
+    "console_msg_format=syslog",
     "panic=-1",
     "oops=panic",
     "secretmem.enable=1",

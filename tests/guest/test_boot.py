@@ -50,7 +50,7 @@ def test_a_boot_leaves_its_facts_and_nothing_else(boot: Boot, kernel: Kernel) ->
     assert our_qemus() == set()
     assert [path for path in set(Path("/tmp").iterdir()) - before if "patchbed" in path.name] == []
     console = (guest.folder / "console.log").read_text()
-    assert console.startswith("[    0.000000] Linux version 6.1.")
+    assert console.startswith("<5>[    0.000000] Linux version 6.1.")
     assert "Linux version 6.1." in (guest.folder / "dmesg").read_text()
     assert (guest.folder / "config").read_text() == kernel.config_file.read_text()
     assert str(kernel.vmlinux) in (guest.folder / "argv").read_text()
@@ -228,7 +228,7 @@ def test_boot_reports_a_death(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert "kernel.panic: Kernel panic - not syncing: sysrq triggered crash" in done.stderr
     assert "sysrq_handle_crash" in done.stderr
-    assert log.read_text().startswith("[    0.000000] Linux version")
+    assert log.read_text().startswith("<5>[    0.000000] Linux version")
     assert "sysrq triggered crash" in log.read_text()
 
 

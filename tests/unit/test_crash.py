@@ -87,7 +87,7 @@ def test_names_each_trouble(name: str) -> None:
     first = detect(sample(name))[0]
     assert (first.outcome, first.title) == EXPECTED[name]
     assert first.fatal == (first.outcome is not Outcome.KERNEL_WARN)
-    assert first.lines[0].endswith(first.title)
+    assert any(line.endswith(first.title) for line in first.lines)
     assert len(first.lines) <= MAX_LINES
 
 
@@ -211,4 +211,5 @@ def test_a_report_without_end_is_cut() -> None:
     ],
 )
 def test_kinds_by_first_line(text: str, outcome: Outcome | None) -> None:
-    assert classify(text) is outcome
+    kind = classify(text)
+    assert (kind and kind.outcome) is outcome
