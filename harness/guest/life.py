@@ -191,7 +191,11 @@ class Life:
         return qemu_user(self.accelerator)
 
     def _kernel_file(self) -> Path:
-        return self.kernel.vmlinux if self.machine.boot == "pvh" else self.kernel.bzimage
+        # An image that was built elsewhere may have only one of the two.
+        wanted = [self.kernel.vmlinux, self.kernel.bzimage]
+        if self.machine.boot == "bzimage":
+            wanted.reverse()
+        return next((file for file in wanted if file.is_file()), wanted[0])
 
     def _start(self, files: qemu.Files, inherit: Sequence[int]) -> QemuProcess:
         """Start QEMU with `files`, for which it inherits those descriptors."""

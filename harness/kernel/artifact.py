@@ -76,6 +76,12 @@ class Kernel:
     def log(self) -> Path:
         return self.folder / "build.log"
 
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What an image that was built elsewhere has not: "modules", "headers"."""
+        meta = self.meta or read_meta(self.folder) or {}
+        return tuple(meta.get("lacks", ()))
+
     def boot_modules(self) -> list[Path]:
         """Return the modules that must be loaded to boot, in order; a kernel of ours has none."""
         return sorted((self.folder / "boot").glob("*.ko"))
@@ -160,6 +166,8 @@ def damage(folder: Path) -> str:
                 return f"{name} is not what was built"
         except OSError:
             return f"{name} is missing"
-    if not (folder / "headers" / "Makefile").is_file():
+    # An image that was built elsewhere may have none.
+    lacks = meta.get("lacks", ())
+    if "headers" not in lacks and not (folder / "headers" / "Makefile").is_file():
         return "headers is not whole"
     return ""

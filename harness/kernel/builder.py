@@ -30,6 +30,7 @@ from harness.kernel.compiler import Compiler, ccache, check_tools
 from harness.kernel.configure import configure
 from harness.kernel.gitstore import Git, GitError, check_out, init_scratch
 from harness.kernel.interrupt import terminable
+from harness.kernel.prebuilt import find_prebuilt, obtain_prebuilt
 from harness.kernel.request import Request, Where, resolve
 from harness.kernel.teller import Teller
 from harness.kernel.trees import keep_tree
@@ -67,6 +68,9 @@ def obtain(
     """
     cache = cache or default_cache()
     teller = Teller(variant, profile, listen)
+    prebuilt = find_prebuilt(variant, aliases)
+    if prebuilt is not None:
+        return obtain_prebuilt(prebuilt, variant, profile, teller, cache)
     where = Where(series_folder, config_folder, aliases)
     with terminable():
         request = resolve(variant, profile, teller, cache, where=where, compiler=compiler)

@@ -214,6 +214,11 @@ def find_source(base: str, aliases: Mapping[str, str] | None = None) -> Source:
     if colon and scheme == "tarball":
         file, _, digest = rest.partition("#sha256=")
         return TarballSource(Path(file).expanduser().resolve(), digest.lower())
+    if colon and scheme == "image":
+        raise UserError(
+            f"base {base!r} is built already: it has no source",
+            hint="use a source: debian-6.1, git:REPO@REF, tree:PATH or tarball:FILE",
+        )
     names = ", ".join(["debian-6.1", "debian-6.12", *(aliases or {})])
     raise UserError(
         f"no base is called {base!r}",

@@ -21,9 +21,9 @@ from harness.guest.programs import build_programs
 from harness.kernel.artifact import Kernel
 from harness.kernel.builder import obtain
 from harness.kernel.modules import build_modules
+from harness.kernel.prebuilt import check_base
 from harness.kernel.profile import load_profile
 from harness.kernel.series import SeriesFile, load_series_file
-from harness.kernel.source import find_source
 from harness.kernel.variant import Variant
 from harness.outcomes import Outcome
 from harness.run.cell_process import CellProcess
@@ -59,7 +59,7 @@ def check_plan(plan: Plan) -> CheckedPlan:
     """
     load_profile(plan.profile)
     for variant in plan.variants:
-        find_source(variant.base, plan.bases).identity()
+        check_base(variant, plan.bases)
     check_selection(plan.selection)
     series = {
         variant: load_series_file(variant.series, variant.version, plan.kernel_patches)
