@@ -30,6 +30,9 @@ BIN = "/patchbed/bin"
 MODULES = "/patchbed/modules"
 # Modules that init loads before all else, in the order of their names.
 BOOT_MODULES = "/patchbed/boot"
+# A batch's steps, and the program that does them; see harness/guest/batch.py.
+PLAN = "/patchbed/plan"
+AGENT = "/patchbed/batch"
 PATH = f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"
 # What the guest sees of QEMU's fw_cfg items.
 ITEMS = "/sys/firmware/qemu_fw_cfg/by_name"
@@ -97,6 +100,8 @@ def render_init(template: str) -> str:
         host_key=f"{ITEMS}/{qemu.HOST_KEY}/raw",
         command=f"{ITEMS}/{qemu.COMMAND}/raw",
         boot_modules=BOOT_MODULES,
+        plan=PLAN,
+        agent=AGENT,
         ready=READY,
     )
 
