@@ -12,6 +12,10 @@ from harness.errors import ConfigError
 
 _SET = re.compile(r"CONFIG_(\w+)=(.+)")
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
+_VERSIONS = re.compile(r"#\s*(since|before)\s+(\d+\.\d+):\s*(\S.*)")
+_OVERRIDES = re.compile(r"#\s*overrides:\s*(\S.*)")
+# Meant as a directive, whatever its form.
+_DIRECTIVE = re.compile(r"#\s*(?:(?:since|before)\s+\d|overrides:)")
 _VALUE = re.compile(r'[ymn]|-?\d+|0[xX][0-9a-fA-F]+|"(?:[^"\\]|\\.)*"')
 
 
@@ -19,13 +23,20 @@ _VALUE = re.compile(r'[ymn]|-?\d+|0[xX][0-9a-fA-F]+|"(?:[^"\\]|\\.)*"')
 class Request:
     """A wish for a symbol: its name without CONFIG_, its value ("n" for "is not set").
 
-    `origin` is the fragment or series that asks, `line` its line there (from 1).
+    `origin` is the fragment or series that asks, `line` its line there (from 1). Where `since`
+    or `before` is not empty, only kernels from (and before) that version are asked, for the
+    reason `why`. `overrides` is the reason for wanting something else than an earlier fragment,
+    where that is meant.
     """
 
     symbol: str
     value: str
     origin: str
     line: int
+    since: str = ""
+    before: str = ""
+    why: str = ""
+    overrides: str = ""
 
     @property
     def where(self) -> str:
@@ -34,6 +45,23 @@ class Request:
     def text(self) -> str:
         """Return the line as a .config has it."""
         return config_line(self.symbol, self.value)
+
+    def applies(self, version: str) -> bool:
+        """Whether a kernel of `version` (major.minor) is asked."""
+        number = _number(version)
+        return (not self.since or number >= _number(self.since)) and (
+            not self.before or number < _number(self.before)
+        )
+
+    @property
+    def versions(self) -> str:
+        """Which kernels are asked, in words: "since 6.5", "" for all."""
+        words = [
+            f"{word} {limit}"
+            for word, limit in (("since", self.since), ("before", self.before))
+            if limit
+        ]
+        return ", ".join(words)
 
 
 @dataclass(frozen=True)
@@ -49,13 +77,22 @@ class Conflict:
             f" of {self.loser.where}"
         )
 
+    @property
+    def meant(self) -> bool:
+        """Whether the winner says why it overrides others."""
+        return bool(self.winner.overrides)
+
 
 @dataclass(frozen=True)
 class Merged:
-    """What all fragments together want: a request a symbol, and where they disagree."""
+    """What all fragments together want: a request a symbol, and where they disagree.
+
+    `conflicts` is where nobody says why; `overridden` where the later one does.
+    """
 
     requests: tuple[Request, ...]
     conflicts: tuple[Conflict, ...]
+    overridden: tuple[Conflict, ...] = ()
 
 
 def config_line(symbol: str, value: str) -> str:
@@ -77,47 +114,108 @@ def parse_line(line: str) -> tuple[str, str] | None:
 def parse_fragment(text: str, origin: str, file: Path) -> list[Request]:
     """Return the requests of a fragment.
 
+    A remark `# since 6.5: REASON`, `# before 6.9: REASON` or `# overrides: REASON` says
+    something about the configuration line below it.
+
     Raises:
-        ConfigError: a line is neither a wish nor a comment, or a symbol is asked for twice.
+        ConfigError: a line is neither a wish nor a comment, a symbol is asked for twice, or a
+            remark of that kind has no reason or no line below it.
     """
-    requests: dict[str, Request] = {}
-    for number, raw in enumerate(text.splitlines(), start=1):
+    found: list[Request] = []
+    marks: dict[str, str] = {}
+    for number, raw in enumerate([*text.splitlines(), ""], start=1):
         line = raw.strip()
-        found = parse_line(line)
-        if found is None:
-            if line and (not line.startswith("#") or re.match(r"#\s*CONFIG_\w+\b", line)):
-                raise ConfigError(
-                    file,
-                    f"line {number}",
-                    f"{line!r} is no configuration line",
-                    hint="write CONFIG_X=y, CONFIG_X=VALUE or # CONFIG_X is not set",
-                )
-            continue
-        symbol, value = found
-        if symbol in requests:
+        wish = parse_line(line)
+        if wish is not None:
+            request = Request(*wish, origin, number, **marks)
+            _check_alone(request, found, file)
+            found.append(request)
+            marks = {}
+        elif _DIRECTIVE.match(line):
+            _read_directive(line, marks, file, number)
+        elif marks:
+            raise ConfigError(
+                file,
+                f"line {number - 1}",
+                "this remark has no configuration line below it",
+                hint="put it right above the line that it is about",
+            )
+        elif line and (not line.startswith("#") or re.match(r"#\s*CONFIG_\w+\b", line)):
             raise ConfigError(
                 file,
                 f"line {number}",
-                f"CONFIG_{symbol} is on line {requests[symbol].line} already",
-                hint="keep one of the two lines",
+                f"{line!r} is no configuration line",
+                hint="write CONFIG_X=y, CONFIG_X=VALUE or # CONFIG_X is not set",
             )
-        requests[symbol] = Request(symbol, value, origin, number)
-    return list(requests.values())
+    return found
+
+
+def _read_directive(line: str, marks: dict[str, str], file: Path, number: int) -> None:
+    versions, overrides = _VERSIONS.fullmatch(line), _OVERRIDES.fullmatch(line)
+    if versions:
+        word, limit, reason = versions.groups()
+        marks[word] = limit
+        marks["why"] = f"{marks['why']}; {reason}" if "why" in marks else reason
+    elif overrides:
+        marks["overrides"] = overrides.group(1)
+    else:
+        raise ConfigError(
+            file,
+            f"line {number}",
+            f"{line!r} has no version or no reason",
+            hint="write # since 6.5: REASON, # before 6.9: REASON or # overrides: REASON",
+        )
+
+
+def _check_alone(request: Request, earlier: Iterable[Request], file: Path) -> None:
+    """Two lines for one symbol are in order only where no kernel is asked both."""
+    for other in earlier:
+        if other.symbol != request.symbol or _apart(other, request) or _apart(request, other):
+            continue
+        raise ConfigError(
+            file,
+            f"line {request.line}",
+            f"CONFIG_{request.symbol} is on line {other.line} already",
+            hint="keep one of the two lines",
+        )
+
+
+def _apart(older: Request, newer: Request) -> bool:
+    return bool(older.before and newer.since) and _number(older.before) <= _number(newer.since)
+
+
+def _number(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)
+
+
+def select(requests: Iterable[Request], version: str) -> tuple[list[Request], list[Request]]:
+    """Return what a kernel of `version` (major.minor) is asked, and what it is not asked."""
+    asked: list[Request] = []
+    left_out: list[Request] = []
+    for request in requests:
+        (asked if request.applies(version) else left_out).append(request)
+    return asked, left_out
 
 
 def merge(requests: Iterable[Request]) -> Merged:
     """Return what is asked for in the end: the later request for a symbol wins.
 
-    A request that differs from an earlier one is told as a conflict.
+    A request that differs from an earlier one is told as a conflict, or as overriding it where
+    it says why.
     """
     chosen: dict[str, Request] = {}
-    conflicts: list[Conflict] = []
+    differing: list[Conflict] = []
     for request in requests:
         earlier = chosen.get(request.symbol)
         if earlier is not None and earlier.value != request.value:
-            conflicts.append(Conflict(earlier, request))
+            differing.append(Conflict(earlier, request))
         chosen[request.symbol] = request
-    return Merged(tuple(chosen.values()), tuple(conflicts))
+    return Merged(
+        tuple(chosen.values()),
+        tuple(conflict for conflict in differing if not conflict.meant),
+        tuple(conflict for conflict in differing if conflict.meant),
+    )
 
 
 def parse_config(text: str) -> dict[str, str]:

@@ -14,13 +14,18 @@ from harness.errors import ConfigError, UserError
 from harness.kernel.fragment import Request, parse_fragment
 
 FILE_NAME = "profiles.toml"
+_START = "tinyconfig"
 
 
 class ProfileTable(Model):
-    """A table of profiles.toml: the fragments, in order, over one of make's own configs."""
+    """A table of profiles.toml: the fragments, in order, over one of make's own configs.
+
+    With `extends`, they come after those of another profile, over that profile's start.
+    """
 
     description: str = Field(min_length=1)
-    start: str = "tinyconfig"
+    extends: str = ""
+    start: str = ""
     fragments: list[str] = Field(min_length=1)
 
 
@@ -48,19 +53,49 @@ def load_profile(name: str, folder: Path = paths.KERNEL_CONFIG) -> Profile:
     tables = _tables(folder)
     if name not in tables:
         raise UserError(f"no profile is called {name!r}", hint=f"profiles: {', '.join(tables)}")
-    table = tables[name]
-    requests: list[Request] = []
-    for fragment in table.fragments:
-        file = folder / f"{fragment}.config"
-        if not file.is_file():
+    start, fragments = _START, []
+    for table in _lineage(name, tables, folder):
+        start = table.start or start
+        fragments += table.fragments
+    requests = [
+        request for fragment in fragments for request in _read_fragment(name, fragment, folder)
+    ]
+    return Profile(name, tables[name].description, start, tuple(requests))
+
+
+def _lineage(name: str, tables: dict[str, ProfileTable], folder: Path) -> list[ProfileTable]:
+    """Return the tables of a profile, that which extends no other first."""
+    names = [name]
+    while parent := tables[names[-1]].extends:
+        key = f"{names[-1]}.extends"
+        if parent not in tables:
             raise ConfigError(
                 folder / FILE_NAME,
-                f"{name}.fragments",
-                f"there is no fragment {fragment!r}",
-                hint=f"fragments: {', '.join(sorted(f.stem for f in folder.glob('*.config')))}",
+                key,
+                f"there is no profile {parent!r}",
+                hint=f"profiles: {', '.join(tables)}",
             )
-        requests += parse_fragment(file.read_text(encoding="utf-8"), file.name, file)
-    return Profile(name, table.description, table.start, tuple(requests))
+        if parent in names:
+            raise ConfigError(
+                folder / FILE_NAME,
+                key,
+                f"profiles extend each other in a circle: {' -> '.join([*names, parent])}",
+                hint="take one `extends` out",
+            )
+        names.append(parent)
+    return [tables[each] for each in reversed(names)]
+
+
+def _read_fragment(profile: str, fragment: str, folder: Path) -> list[Request]:
+    file = folder / f"{fragment}.config"
+    if not file.is_file():
+        raise ConfigError(
+            folder / FILE_NAME,
+            f"{profile}.fragments",
+            f"there is no fragment {fragment!r}",
+            hint=f"fragments: {', '.join(sorted(f.stem for f in folder.glob('*.config')))}",
+        )
+    return parse_fragment(file.read_text(encoding="utf-8"), file.name, file)
 
 
 def list_profiles(folder: Path = paths.KERNEL_CONFIG) -> dict[str, str]:

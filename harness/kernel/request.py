@@ -11,7 +11,8 @@ from harness import paths
 from harness.kernel import recipe
 from harness.kernel.cache import Cache, digest_json
 from harness.kernel.compiler import Compiler, find_compiler
-from harness.kernel.fragment import Merged, merge, parse_fragment
+from harness.kernel.fragment import Merged, merge, parse_fragment, select
+from harness.kernel.fragment import Request as FragmentRequest
 from harness.kernel.profile import Profile, load_profile
 from harness.kernel.series import FILE_NAME, Series, load_series
 from harness.kernel.source import Base, find_source, obtain_base
@@ -36,7 +37,7 @@ class Request:
     """A build: of which variant, on which base, with which patches, configuration and tools.
 
     `lenient` lets what the series itself asks for go unheeded: before its last patch the
-    symbols may not exist.
+    symbols may not exist. `left_out` is what only kernels of other versions are asked.
     """
 
     variant: Variant
@@ -46,6 +47,7 @@ class Request:
     wanted: Merged
     compiler: Compiler
     lenient: bool = False
+    left_out: tuple[FragmentRequest, ...] = ()
 
     def inputs(self) -> str:
         """Return the digest of all that the build depends on; a key of the cache's index."""
@@ -102,4 +104,13 @@ def resolve(
         series = load_series(variant.series, variant.version, base.series_version, where.series)
         text = "\n".join(series.config)
         requests += parse_fragment(text, str(series), series.folder / FILE_NAME)
-    return Request(variant, loaded, base, series, merge(requests), find_compiler(compiler))
+    asked, left_out = select(requests, base.series_version)
+    return Request(
+        variant,
+        loaded,
+        base,
+        series,
+        merge(asked),
+        find_compiler(compiler),
+        left_out=tuple(left_out),
+    )
