@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness import paths
 from harness.errors import InfrastructureError, UserError
+from harness.kernel.cache import replace_text
 from harness.outcomes import Outcome
 
 FLAVOURS = ("amd64", "cloud", "rt")
@@ -21,6 +24,16 @@ _PATIENCE = 30
 _LEFT_OUT = ("/usr/share/", "/etc/")
 _OFFERED = re.compile(r"linux-image-(\d+\.\d+)\..*amd64(?:-unsigned)?")
 _RELEASE = r"linux-image-({version}\.[^-]+(?:-\d+)?-{flavour})(-unsigned)?"
+_WATCHED = tuple(
+    Path(path)
+    for path in (
+        "/var/lib/dpkg/status",
+        "/var/lib/apt/lists",
+        "/etc/apt",
+        "/etc/apt/sources.list.d",
+        "/etc/apt/preferences.d",
+    )
+)
 _ELSE = "use image:DIR, git:REPO@REF or tarball:FILE"
 
 
@@ -91,11 +104,47 @@ def parse_records(lines: Iterable[str]) -> list[Package]:
 def find_kernel(version: str, flavour: str = "amd64") -> KernelPackages:
     """Return the newest kernel of `version` (major.minor) that is installed, or else offered.
 
-    An installed one counts where its headers are there too. Asks dpkg and apt's lists, no network.
+    An installed one counts where its headers are there too. Asks dpkg and apt's lists, no network,
+    and remembers the answer for as long as neither changes: apt takes seconds.
 
     Raises:
         UserError: there is none; the message tells what there is.
     """
+    name, state = f"{version} {flavour}", _state()
+    memory = paths.cache() / "sources" / "debian.json"
+    known = _remembered(memory, state)
+    if name not in known:
+        known[name] = _look_for_kernel(version, flavour)
+        kernels = {key: asdict(kernel) for key, kernel in known.items()}
+        replace_text(memory, json.dumps({"state": state, "kernels": kernels}))
+    return known[name]
+
+
+def _state() -> list[str]:
+    """Return what changes whenever dpkg or apt may answer differently."""
+    times = [path.stat().st_mtime_ns if path.exists() else 0 for path in _WATCHED]
+    return [os.environ.get("PATH", ""), *map(str, times)]
+
+
+def _remembered(memory: Path, state: Sequence[str]) -> dict[str, KernelPackages]:
+    try:
+        facts = json.loads(memory.read_text(encoding="utf-8"))
+        kernels = facts["kernels"] if facts["state"] == state else {}
+        return {
+            name: KernelPackages(
+                kernel["release"],
+                tuple(
+                    Package(package["name"], package["version"], tuple(package["depends"]))
+                    for package in kernel["packages"]
+                ),
+            )
+            for name, kernel in kernels.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _look_for_kernel(version: str, flavour: str) -> KernelPackages:
     wanted = "amd64" if flavour == "amd64" else f"{flavour}-amd64"
     pattern = re.compile(_RELEASE.format(version=re.escape(version), flavour=wanted))
     here = installed(f"linux-image-{version}.*", f"linux-headers-{version}.*", "linux-kbuild-*")
