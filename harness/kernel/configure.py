@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from harness.errors import BuildError
 from harness.kernel.fragment import Request, config_line, overlay, parse_config, unmet
-from harness.kernel.kconfig import explain, read_tree
+from harness.kernel.kconfig import read_tree
+from harness.kernel.kconfig_reasons import explain
 from harness.kernel.request import Request as BuildRequest
 from harness.kernel.worktree import WorkTree
 from harness.outcomes import Outcome

@@ -1,33 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading Kconfig files, as far as it takes to say why a symbol did not get its value.
+"""Reading Kconfig files, as far as it takes to say why a symbol has or lacks a value.
 
 This is no configurator: `make olddefconfig` decides, this explains.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from harness.kernel.kconfig_expression import (
-    MODULE,
-    NO,
-    YES,
-    Expression,
-    blame,
-    evaluate,
-    parse_expression,
-    symbols,
-)
 
 _TYPES = ("bool", "tristate", "string", "int", "hex")
 _BLOCKS = ("if", "menu", "choice")
 _PROMPT = re.compile(r"(\"(?:[^\"\\]|\\.)*\"|'[^']*')\s*(?:if\s+(.*))?")
 _CODE = re.compile(r"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*""")
-_MOST_SELECTORS = 5
 
 
 @dataclass
@@ -35,7 +22,7 @@ class Definition:
     """One `config` block; `depends` are conditions as written, the enclosing ones first.
 
     `prompt` is None where users can't set the symbol. `choice` tells the choices apart, 0 is
-    none.
+    none. `defaults` are values with their conditions ("" for none).
     """
 
     symbol: str
@@ -47,6 +34,7 @@ class Definition:
     prompt_condition: str = ""
     ranges: list[str] = field(default_factory=list)
     choice: int = 0
+    defaults: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def where(self) -> str:
@@ -55,10 +43,14 @@ class Definition:
 
 @dataclass
 class Tree:
-    """The symbols of a source tree: their definitions, and who selects them on what condition."""
+    """The symbols of a source tree: their definitions, and who selects or implies them.
+
+    Those two are by the symbol that is selected: who does, and on what condition ("" for none).
+    """
 
     definitions: dict[str, list[Definition]] = field(default_factory=dict)
     selects: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    implies: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
 def read_tree(source: Path, *, architecture: str = "x86") -> Tree:
@@ -120,9 +112,12 @@ class _Reader:
     def _attribute(self, current: Definition, word: str, rest: str) -> None:
         if word == "depends":
             current.depends.append(rest.removeprefix("on "))
-        elif word == "select":
+        elif word in ("select", "imply"):
             target, _, condition = rest.partition(" if ")
-            self.tree.selects.setdefault(target, []).append((current.symbol, condition))
+            owners = self.tree.selects if word == "select" else self.tree.implies
+            owners.setdefault(target, []).append((current.symbol, condition))
+        elif word == "default":
+            current.defaults.append(_conditional(rest))
         elif word == "range":
             current.ranges.append(rest)
         elif word in _TYPES or word == "prompt":
@@ -132,6 +127,13 @@ class _Reader:
                 current.prompt, current.prompt_condition = found.group(1), found.group(2) or ""
         elif word in ("def_bool", "def_tristate"):
             current.type = word.removeprefix("def_")
+            current.defaults.append(_conditional(rest))
+
+
+def _conditional(text: str) -> tuple[str, str]:
+    """Return the value and the condition of a default as it is written."""
+    value, word, condition = text.rpartition(" if ")
+    return (value, condition) if word and value.count('"') % 2 == 0 else (text, "")
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -162,103 +164,3 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
 def _uncommented(line: str) -> str:
     code = _CODE.match(line)
     return code.group().strip() if code and line[code.end() :].startswith("#") else line
-
-
-def explain(tree: Tree, config: Mapping[str, str], symbol: str, wanted: str) -> list[str]:
-    """Return why `symbol` did not get the value `wanted` in the final `config`, in sentences."""
-    definitions = tree.definitions.get(symbol)
-    if not definitions:
-        near = difflib.get_close_matches(symbol, tree.definitions, n=3)
-        hint = f" (near: {', '.join(near)})" if near else ""
-        return [f"this kernel has no symbol {symbol}{hint}"]
-    if wanted == "n":
-        return _why_set(tree, config, symbol, definitions)
-    reasons = _unmet(config, definitions, MODULE if wanted == "m" else YES)
-    reasons += _unsettable(tree, config, symbol, definitions)
-    reasons += _other_choice(tree, config, symbol, definitions)
-    if wanted == "m" and definitions[0].type == "bool":
-        reasons.append(f"it is a bool ({definitions[0].where}): y or n, never m")
-    reasons += [f"its range is {range_}" for item in definitions for range_ in item.ranges]
-    return reasons or [f"see {definitions[0].where}"]
-
-
-def _unmet(config: Mapping[str, str], definitions: list[Definition], level: int) -> list[str]:
-    """Say which dependencies are unmet; one definition whose are all met is enough."""
-    reasons: list[str] = []
-    for definition in definitions:
-        terms = [
-            (text, term)
-            for text in definition.depends
-            for term in blame(_parse(text), config, level)
-        ]
-        if not terms:
-            return []
-        reasons += [
-            f"depends on {text} ({definition.where}): {_values(term, config)}"
-            for text, term in terms
-        ]
-    return list(dict.fromkeys(reasons))
-
-
-def _unsettable(
-    tree: Tree, config: Mapping[str, str], symbol: str, definitions: list[Definition]
-) -> list[str]:
-    prompted = [definition for definition in definitions if definition.prompt is not None]
-    if not prompted:
-        who = ", ".join(_selectors(tree, symbol)) or "nothing"
-        return [f"it can't be set: it has no prompt ({definitions[0].where}); selected by {who}"]
-    reasons = []
-    for definition in prompted:
-        terms = blame(_parse(definition.prompt_condition), config, MODULE)
-        if not terms:
-            return []
-        reasons += [
-            f"it can be set only if {definition.prompt_condition} ({definition.where}):"
-            f" {_values(term, config)}"
-            for term in terms
-        ]
-    return reasons
-
-
-def _why_set(
-    tree: Tree, config: Mapping[str, str], symbol: str, definitions: list[Definition]
-) -> list[str]:
-    active = [
-        f"{owner}{f' if {condition}' if condition else ''}"
-        for owner, condition in tree.selects.get(symbol, [])
-        if config.get(owner, "n") != "n" and evaluate(_parse(condition), config) != NO
-    ]
-    reasons = [f"{', '.join(active)} select{'s' if len(active) == 1 else ''} it"] if active else []
-    reasons += _unsettable(tree, config, symbol, definitions)
-    return reasons or [f"see {definitions[0].where}"]
-
-
-def _other_choice(
-    tree: Tree, config: Mapping[str, str], symbol: str, definitions: list[Definition]
-) -> list[str]:
-    choices = {definition.choice for definition in definitions if definition.choice}
-    chosen = [
-        other
-        for other, others in tree.definitions.items()
-        if other != symbol
-        and config.get(other) == "y"
-        and any(definition.choice in choices for definition in others)
-    ]
-    return [f"it is one of a choice, and {name} is chosen" for name in chosen]
-
-
-def _selectors(tree: Tree, symbol: str) -> list[str]:
-    owners = list(dict.fromkeys(owner for owner, _ in tree.selects.get(symbol, [])))
-    more = len(owners) - _MOST_SELECTORS
-    return owners[:_MOST_SELECTORS] + ([f"{more} more"] if more > 0 else [])
-
-
-def _values(term: Expression, config: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} is {config.get(name, 'n')}" for name in symbols(term)) or str(term)
-
-
-def _parse(text: str) -> Expression:
-    try:
-        return parse_expression(text) if text else "y"
-    except ValueError:
-        return "y"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.kernel.kconfig import Tree, explain, logical_lines, read_tree
+from harness.kernel.kconfig import Tree, logical_lines, read_tree
 from harness.kernel.kconfig_expression import (
     NO,
     YES,
@@ -18,6 +18,7 @@ from harness.kernel.kconfig_expression import (
     parse_expression,
     symbols,
 )
+from harness.kernel.kconfig_reasons import explain
 
 NAMES = st.sampled_from(["A", "B", "C", "LONG_NAME", "64BIT"])
 TERMS = st.one_of(
