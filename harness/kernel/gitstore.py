@@ -11,6 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME = "patchbed"
+# Before a command on a repository of somebody else's, which was named: it may be another user's,
+# and none of its programs is to be run.
+OURS = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+# What reaching another host may take; it decides no byte of what comes from there.
+_NETWORK = (
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("SSH_AUTH_SOCK", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "GIT_SSH_COMMAND"),
+)
 EMAIL = "patchbed@localhost"
 # One date for every commit we make: the same source gives the same commit ids everywhere.
 DATE = "2000-01-01T00:00:00+0000"
@@ -33,6 +42,11 @@ class GitError(Exception):
 def environment() -> dict[str, str]:
     """Return the environment for git: nobody's configuration, fixed names and dates."""
     return {
+        # Nothing may ask, or wait for an answer without end.
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=30",
+        "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
+        "GIT_HTTP_LOW_SPEED_TIME": "60",
+        **{name: os.environ[name] for name in _NETWORK if name in os.environ},
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.environ.get("HOME", "/"),
         "LC_ALL": "C",

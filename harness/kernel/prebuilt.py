@@ -101,7 +101,7 @@ def check_base(variant: Variant, aliases: Mapping[str, str] | None = None) -> No
     if prebuilt is not None:
         prebuilt.identity()
     else:
-        find_source(variant.base, aliases).identity()
+        find_source(variant.base, aliases).check()
 
 
 def obtain_prebuilt(

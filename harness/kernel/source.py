@@ -1,56 +1,54 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bases: where a kernel's source comes from, and how it gets into the store."""
+"""Where a base's source comes from: Debian's packages, tarballs, git, folders."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import subprocess
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.kernel.cache import Cache, Waiting, digest_file, disk_full, replace_text
-from harness.kernel.gitstore import Git, GitError, init_bare, run_git
+from harness.kernel.base import (
+    Base,
+    Progress,
+    Source,
+    known_base,
+    obtain_base,
+    parse_makefile_version,
+)
+from harness.kernel.cache import Cache, digest_file, digest_json, replace_text
+from harness.kernel.debian import installed, installed_version, offered
+from harness.kernel.gitsource import GitSource, choose_reference
+from harness.kernel.gitstore import Git
 from harness.kernel.tarball import import_tarball
+from harness.kernel.worksource import WorkSource
+
+__all__ = [
+    "Base",
+    "DebianSource",
+    "GitSource",
+    "Progress",
+    "Source",
+    "TarballSource",
+    "WorkSource",
+    "beside",
+    "choose_reference",
+    "find_source",
+    "installed_debian",
+    "known_base",
+    "obtain_base",
+    "parse_makefile_version",
+]
 
 _DEBIAN_FOLDER = Path("/usr/src")
 _DEBIAN = re.compile(r"debian-(\d+\.\d+)")
-_FORMAT = 1
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Base:
-    """A base in the store: `identity` says what it was made from, `tree` is what it holds.
-
-    `series_version` is the Makefile's major.minor, `release` also its sublevel.
-    """
-
-    identity: str
-    commit: str
-    tree: str
-    series_version: str
-    release: str
-
-
-class Source(ABC):
-    """Somewhere a kernel's source can be had from."""
-
-    @abstractmethod
-    def identity(self) -> str:
-        """Return words that change whenever the source does; cheap: nothing is unpacked.
-
-        Raises:
-            UserError: the source is not there.
-        """
-
-    @abstractmethod
-    def bring(self, store: Git, ref: str) -> str:
-        """Bring the source into `store`, kept by `ref`; return its commit's id."""
+_PACKAGE = re.compile(r"linux-source-(\d+\.\d+)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ELSE = "git:REPO@REF, tree:PATH, tarball:FILE or image:DIR"
+# The schemes of bases that are paths, which may be relative.
+_PATHS = ("tree", "tarball", "image", "git")
 
 
 @dataclass(frozen=True)
@@ -68,104 +66,31 @@ class DebianSource(Source):
     def tarball(self) -> Path:
         return self.folder / f"{self.package}.tar.xz"
 
-    def identity(self) -> str:
-        version = self._package_version()
+    def check(self) -> None:
+        self._identity()
+
+    def identity(self, cache: Cache) -> str:
+        return self._identity()
+
+    def bring(self, store: Git, ref: str, cache: Cache) -> str:
+        return import_tarball(self.tarball, store, ref, self._identity())
+
+    def _identity(self) -> str:
+        version = installed_version(self.package)
         if not version or not self.tarball.is_file():
             raise self._missing()
         return f"debian:{self.package}={version}"
 
-    def bring(self, store: Git, ref: str) -> str:
-        return import_tarball(self.tarball, store, ref, self.identity())
-
-    def _package_version(self) -> str:
-        try:
-            done = subprocess.run(
-                ["dpkg-query", "-W", "-f=${db:Status-Status} ${Version}", self.package],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        except FileNotFoundError:
-            return ""
-        status, _, version = done.stdout.partition(" ")
-        return version if status == "installed" else ""
-
     def _missing(self) -> UserError:
-        found = sorted(
-            path.name.removeprefix("linux-source-").removesuffix(".tar.xz")
-            for path in self.folder.glob("linux-source-*.tar.xz")
-        )
-        there = ", ".join(f"debian-{version}" for version in found) or "none"
+        there = ", ".join(f"debian-{version}" for version in installed_debian()) or "none"
+        if offered([self.package]):
+            hint = f"apt-get install {self.package}, or use {_ELSE}"
+        else:
+            hint = f"apt does not know {self.package} here: use {_ELSE}"
         return UserError(
             f"base debian-{self.version}: package {self.package} is not installed"
             f" (Debian bases that are: {there})",
-            hint=f"apt-get install {self.package}, or use git:REPO@REF or tarball:FILE",
-        )
-
-
-@dataclass(frozen=True)
-class GitSource(Source):
-    """A commit, tag or branch of a repository, given by path or address."""
-
-    repository: str
-    reference: str
-
-    def identity(self) -> str:
-        return f"git:{self._commit()}"
-
-    def bring(self, store: Git, ref: str) -> str:
-        commit = self._commit()
-        try:
-            store.run("fetch", "--quiet", "--depth=1", "--no-tags", self._address(), commit)
-            store.run("update-ref", ref, commit)
-        except GitError as error:
-            raise UserError(
-                f"base git:{self.repository}@{self.reference}: can't be fetched:"
-                f" {error.stderr.strip()}",
-                hint="check the address and the network",
-            ) from error
-        return commit
-
-    def _address(self) -> str:
-        local = Path(self.repository).expanduser()
-        return str(local.resolve()) if local.exists() else self.repository
-
-    def _commit(self) -> str:
-        if re.fullmatch(r"[0-9a-f]{40}", self.reference):
-            return self.reference
-        local = Path(self.repository).expanduser()
-        if local.exists():
-            return self._local_commit(local)
-        try:
-            peeled = f"{self.reference}^{{}}"
-            listed = run_git("ls-remote", self.repository, self.reference, peeled)
-        except GitError as error:
-            raise UserError(
-                f"base git:{self.repository}@{self.reference}: {error.stderr.strip()}",
-                hint="give a path or an address of a git repository that can be reached",
-            ) from error
-        commit = choose_reference(listed, self.reference)
-        if not commit:
-            raise self._no_reference()
-        return commit
-
-    def _local_commit(self, local: Path) -> str:
-        try:
-            wanted = f"{self.reference}^{{commit}}"
-            argv = ("-C", str(local), "rev-parse", "--verify", "--quiet", wanted)
-            return run_git(*argv).strip()
-        except GitError as error:
-            if error.stderr.strip():
-                raise UserError(
-                    f"base git:{self.repository}: {error.stderr.strip()}",
-                    hint="give the path of a git repository",
-                ) from error
-            raise self._no_reference() from error
-
-    def _no_reference(self) -> UserError:
-        return UserError(
-            f"base git:{self.repository}@{self.reference}: there is no {self.reference!r}",
-            hint=f"git ls-remote {self.repository} lists what there is",
+            hint=hint,
         )
 
 
@@ -176,12 +101,15 @@ class TarballSource(Source):
     file: Path
     sha256: str = ""
 
-    def identity(self) -> str:
+    def check(self) -> None:
         if not self.file.is_file():
             raise UserError(
                 f"base tarball:{self.file}: there is no such file", hint="check the path"
             )
-        found = digest_file(self.file)
+
+    def identity(self, cache: Cache) -> str:
+        self.check()
+        found = self._digest(cache)
         if self.sha256 and found != self.sha256:
             raise UserError(
                 f"base tarball:{self.file}: its SHA-256 is {found}, not {self.sha256}",
@@ -189,8 +117,23 @@ class TarballSource(Source):
             )
         return f"tarball:{found}"
 
-    def bring(self, store: Git, ref: str) -> str:
-        return import_tarball(self.file, store, ref, self.identity())
+    def bring(self, store: Git, ref: str, cache: Cache) -> str:
+        return import_tarball(self.file, store, ref, self.identity(cache))
+
+    def _digest(self, cache: Cache) -> str:
+        """Return the file's hash, which is remembered for as long as nobody writes to the file."""
+        state = self.file.stat()
+        now = [str(self.file), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+        memory = cache.root / "sources" / "tarballs" / f"{digest_json(str(self.file))[:32]}.json"
+        try:
+            then, digest = json.loads(memory.read_text(encoding="utf-8"))
+            if then == now:
+                return str(digest)
+        except (OSError, ValueError):
+            pass
+        digest = digest_file(self.file)
+        replace_text(memory, json.dumps([now, digest]))
+        return digest
 
 
 def find_source(base: str, aliases: Mapping[str, str] | None = None) -> Source:
@@ -211,9 +154,10 @@ def find_source(base: str, aliases: Mapping[str, str] | None = None) -> Source:
         if not at or not repository or not reference:
             raise UserError(f"base {base!r} has no reference", hint="write git:REPO@REF")
         return GitSource(repository, reference)
-    if colon and scheme == "tarball":
-        file, _, digest = rest.partition("#sha256=")
-        return TarballSource(Path(file).expanduser().resolve(), digest.lower())
+    if colon and scheme == "tree" and rest:
+        return WorkSource(Path(rest).expanduser().resolve())
+    if colon and scheme == "tarball" and rest:
+        return _tarball(base, rest)
     if colon and scheme == "image":
         raise UserError(
             f"base {base!r} is built already: it has no source",
@@ -222,83 +166,42 @@ def find_source(base: str, aliases: Mapping[str, str] | None = None) -> Source:
     names = ", ".join(["debian-6.1", "debian-6.12", *(aliases or {})])
     raise UserError(
         f"no base is called {base!r}",
-        hint=f"use one of {names}, git:REPO@REF or tarball:FILE[#sha256=HASH]",
+        hint=f"use one of {names}, git:REPO@REF, tree:PATH, tarball:FILE[#sha256=HASH],"
+        " image:debian-6.1 or image:DIR",
     )
 
 
-def choose_reference(listed: str, reference: str) -> str:
-    """Return the id of the commit that git ls-remote's lines have for `reference`, or ""."""
-    found = {name: commit for commit, name in (line.split() for line in listed.splitlines())}
-    # A tag's own object is no commit; what it points to is listed with ^{}.
-    forms = ("refs/tags/{}^{{}}", "{}^{{}}", "refs/tags/{}", "refs/heads/{}", "{}")
-    return next(
-        (found[form.format(reference)] for form in forms if form.format(reference) in found), ""
-    )
-
-
-def obtain_base(source: Source, cache: Cache, progress: Progress, waiting: Waiting) -> Base:
-    """Return the base of `source`, brought into the cache's store if it is not there yet.
-
-    Raises:
-        UserError: the source is not there, or holds no kernel that we can build.
-        InfrastructureError: the disk is full.
-    """
-    identity = source.identity()
-    base = known_base(cache, identity)
-    if base is not None:
-        return base
-    with cache.hold("sources", f"imports {identity}", waiting):
-        base = known_base(cache, identity)
-        if base is not None:
-            return base
-        progress("import source")
-        with disk_full(cache.store):
-            store = init_bare(cache.store)
-            ref = f"refs/bases/{_digest(identity)}"
-            commit = source.bring(store, ref)
-            base = _describe(store, identity, commit)
-            replace_text(_record(cache, identity), json.dumps({"format": _FORMAT, **asdict(base)}))
-    return base
-
-
-def known_base(cache: Cache, identity: str) -> Base | None:
-    """Return what the store holds of `identity`, or None; reads one file."""
-    try:
-        record = json.loads(_record(cache, identity).read_text(encoding="utf-8"))
-        return Base(**record) if record.pop("format") == _FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _record(cache: Cache, identity: str) -> Path:
-    # Inside the repository: who removes the store removes what we know about it.
-    return cache.store / "bases" / f"{_digest(identity)}.json"
-
-
-def _digest(identity: str) -> str:
-    return hashlib.sha256(identity.encode()).hexdigest()[:32]
-
-
-def _describe(store: Git, identity: str, commit: str) -> Base:
-    try:
-        makefile = store.run("cat-file", "blob", f"{commit}:Makefile")
-    except GitError:
-        makefile = ""
-    version = parse_makefile_version(makefile)
-    if version is None or not store.find(f"{commit}:arch/x86/Kconfig"):
+def _tarball(base: str, rest: str) -> TarballSource:
+    file, sign, digest = rest.partition("#sha256=")
+    if sign and not _SHA256.fullmatch(digest.lower()):
         raise UserError(
-            f"{identity} holds no kernel source: it has no Makefile with a VERSION and a"
-            " PATCHLEVEL, or no arch/x86/Kconfig",
-            hint="give the top of a kernel's source tree",
+            f"base {base!r}: {digest!r} is no SHA-256", hint="write its 64 digits after #sha256="
         )
-    major, minor, sublevel = version
-    tree = store.run("rev-parse", f"{commit}^{{tree}}").strip()
-    return Base(identity, commit, tree, f"{major}.{minor}", f"{major}.{minor}.{sublevel}")
+    return TarballSource(Path(file).expanduser().resolve(), digest.lower())
 
 
-def parse_makefile_version(makefile: str) -> tuple[int, int, int] | None:
-    """Return VERSION, PATCHLEVEL and SUBLEVEL of a kernel's top Makefile, or None."""
-    found = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL)\s*=\s*(\d+)\s*$", makefile, re.M))
-    if "VERSION" not in found or "PATCHLEVEL" not in found:
-        return None
-    return int(found["VERSION"]), int(found["PATCHLEVEL"]), int(found.get("SUBLEVEL", "0"))
+def installed_debian() -> list[str]:
+    """Return the versions (major.minor) of Debian's source packages that are installed, sorted."""
+    names = (_PACKAGE.fullmatch(package.name) for package in installed("linux-source-*"))
+    versions = {match.group(1) for match in names if match}
+    return sorted(versions, key=lambda version: [int(part) for part in version.split(".")])
+
+
+def beside(bases: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the short names `bases` with their relative paths taken from `folder`.
+
+    A repository is a path if it begins as one: `./`, `../`.
+    """
+    return {name: _beside(base, folder) for name, base in bases.items()}
+
+
+def _beside(base: str, folder: Path) -> str:
+    scheme, colon, rest = base.partition(":")
+    if not colon or scheme not in _PATHS or rest.startswith(("/", "~")):
+        return base
+    relative = rest.startswith(("./", "../"))
+    if scheme == "git" and not relative:
+        return base
+    if scheme == "image" and _DEBIAN.match(rest):
+        return base
+    return f"{scheme}:{folder / rest}"
