@@ -12,6 +12,8 @@ from harness.errors import BuildError
 from harness.kernel.gitstore import Git, GitError
 from harness.outcomes import Outcome
 
+# Brackets that are no [PATCH] are a part of the title; carriage returns are of the file.
+_OPTIONS = ("--quiet", "--keep-cr", "--keep-non-patch", "--no-3way", "--whitespace=nowarn")
 _CHECKING = re.compile(r"Checking patch (?:.* => )?(.+)\.\.\.$")
 _FAILED = re.compile(r"error: patch failed: (.+):(\d+)$")
 _ERROR = re.compile(r"error: ([^:]+): (.+)$")
@@ -48,7 +50,7 @@ def apply_patches(
     """
     for number, patch in enumerate(patches, start=1):
         try:
-            git.run("am", "--quiet", "--keep-cr", "--no-3way", "--whitespace=nowarn", str(patch))
+            git.run("am", *_OPTIONS, str(patch))
         except GitError as error:
             raise _failure(git, patch, f"patch {number} of {len(patches)}", onto, error) from error
         progress(number)

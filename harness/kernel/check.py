@@ -3,24 +3,42 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.errors import BuildError, UserError
+from harness.errors import BuildError, CommandTimeout, GuestDied, UserError
 from harness.events import Listener
+from harness.kernel.artifact import Kernel
 from harness.kernel.builder import build
 from harness.kernel.cache import Cache, default_cache
 from harness.kernel.interrupt import terminable
-from harness.kernel.request import Where, resolve
+from harness.kernel.quantity import format_age
+from harness.kernel.request import Request, Where, resolve
 from harness.kernel.teller import Teller
 from harness.kernel.variant import Variant
+from harness.outcomes import Outcome
+
+Probe = Callable[[Kernel], None]
 
 
 @dataclass(frozen=True)
 class Step:
-    """The kernel after `patch` (a file's name): the key of its build."""
+    """The kernel after the `number`-th patch, of the file `patch`.
 
+    `outcome` is pass, or says how it is broken: `message`, `lines` and `log` then tell more.
+    `key` is the build's, "" where there is none; `seconds` is what the step took.
+    """
+
+    number: int
     patch: str
-    key: str
+    outcome: Outcome
+    key: str = ""
+    cached: bool = False
+    seconds: float = 0.0
+    message: str = ""
+    lines: tuple[str, ...] = ()
+    log: str = ""
 
 
 def check_series(
@@ -28,16 +46,21 @@ def check_series(
     profile: str,
     *,
     listen: Listener,
+    first: int = 1,
+    probe: Probe | None = None,
     jobs: int | None = None,
     compiler: str = "gcc",
     where: Where | None = None,
     cache: Cache | None = None,
 ) -> list[Step]:
-    """Build `variant` after each of its patches, in order; return what was built.
+    """Build `variant` after each of its patches, from the `first`, in order, up to a broken one.
+
+    `probe` is called with each kernel, and raises GuestDied or CommandTimeout where it is
+    broken. Returns the steps; only the last may be other than pass.
 
     Raises:
-        BuildError: the first patch that breaks, named in front of the build's own error.
-        UserError: the variant has no series.
+        UserError: the variant has no series, or not so many patches.
+        InfrastructureError: the host can't do it.
     """
     if not variant.patched:
         raise UserError(f"{variant} has no series to check", hint="write BASE+SERIES@VERSION")
@@ -49,17 +72,69 @@ def check_series(
             variant, profile, teller, cache, where=where or Where(), compiler=compiler
         )
         patches = request.series.patches if request.series else []
-        for number, patch in enumerate(patches, start=1):
-            teller.say("info", f"{number} of {len(patches)}: {patch.name}")
-            try:
-                kernel = build(request.upto(number), cache, teller, jobs=jobs)
-            except BuildError as error:
-                raise BuildError(
-                    error.outcome,
-                    f"after {patch.name} ({number} of {len(patches)}): {error.message}",
-                    lines=error.lines,
-                    hint=error.hint,
-                    log=error.log,
-                ) from error
-            steps.append(Step(patch.name, kernel.key))
+        if not 1 <= first <= len(patches):
+            raise UserError(
+                f"{variant} has no patch {first}: it has {len(patches)}",
+                hint=f"give --from a number from 1 to {len(patches)}",
+            )
+        for number in range(first, len(patches) + 1):
+            name = patches[number - 1].name
+            teller.say("info", f"{number} of {len(patches)}: {name}")
+            step = _check(request.upto(number), number, name, probe, cache, teller, jobs)
+            steps.append(step)
+            teller.say("info", f"{number} of {len(patches)}: {_told(steps, len(patches))}")
+            if step.outcome is not Outcome.PASS:
+                break
     return steps
+
+
+def _check(
+    request: Request,
+    number: int,
+    patch: str,
+    probe: Probe | None,
+    cache: Cache,
+    teller: Teller,
+    jobs: int | None,
+) -> Step:
+    began = time.monotonic()
+    kernel: Kernel | None = None
+    try:
+        kernel = build(request, cache, teller, jobs=jobs)
+        if probe is not None:
+            teller.phase("boot")
+            probe(kernel)
+    except (BuildError, GuestDied, CommandTimeout) as error:
+        return Step(
+            number,
+            patch,
+            error.outcome,
+            key=kernel.key if kernel else "",
+            cached=kernel.cached if kernel else False,
+            seconds=round(time.monotonic() - began, 1),
+            message=error.message,
+            lines=() if isinstance(error, CommandTimeout) else tuple(error.lines),
+            log=str(error.log or ""),
+        )
+    seconds = round(time.monotonic() - began, 1)
+    return Step(number, patch, Outcome.PASS, kernel.key, kernel.cached, seconds)
+
+
+def _told(steps: Sequence[Step], total: int) -> str:
+    """Return words on the last step, and on how long the rest will take."""
+    last = steps[-1]
+    if last.outcome is not Outcome.PASS:
+        return f"{last.outcome}: {last.message}"
+    words = f"good after {format_age(last.seconds)}"
+    left = remaining([step.seconds for step in steps if not step.cached], total - last.number)
+    return f"{words}, about {format_age(left)} left" if left else words
+
+
+def remaining(seconds: Sequence[float], steps: int) -> float:
+    """Return how long `steps` more will take, in seconds, when the last ones took `seconds`.
+
+    0 where there is nothing to go by. The last ones count, and not the first, which may have
+    begun with an empty tree.
+    """
+    recent = seconds[-3:]
+    return steps * sum(recent) / len(recent) if recent else 0.0

@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from email import policy
-from email.parser import BytesParser
+from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +16,8 @@ from harness import paths
 from harness.config import Model, load_toml
 from harness.errors import UserError
 from harness.kernel.fragment import parse_line
+from harness.kernel.mail import header
+from harness.kernel.subject import parse_subject
 from harness.outcomes import Outcome
 
 FILE_NAME = "series.toml"
@@ -40,10 +40,14 @@ class SeriesFile(Model):
 
     title: str = Field(min_length=1)
     message_id: str = ""
+    link: str = ""
+    base: str = ""
+    versions: list[str] = Field(default=[])
     description: str = ""
     config: list[str] = Field(default=[])
     probe: str = ""
     known_issues: list[KnownIssue] = Field(default=[])
+    patchset_hash: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(default={})
 
     @field_validator("config")
     @classmethod
@@ -92,11 +96,24 @@ class Series:
 
     def patchset_hash(self) -> str:
         """Return KCIDB's patchset_hash: the SHA-256 over the lines of the patches' SHA-256."""
-        digests = [hashlib.sha256(patch.read_bytes()).hexdigest() for patch in self.patches]
-        return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
+        return hash_patches([patch.read_bytes() for patch in self.patches])
+
+    def edited(self) -> bool:
+        """Whether the patches are no longer those that series.toml has the patchset_hash of.
+
+        Where it has none, nobody said what they should be.
+        """
+        recorded = self.facts.patchset_hash.get(self.base, "")
+        return bool(recorded) and recorded != self.patchset_hash()
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
+
+
+def hash_patches(patches: Sequence[bytes]) -> str:
+    """Return KCIDB's patchset_hash: the SHA-256 over the lines of the patches' SHA-256."""
+    lines = [f"{hashlib.sha256(patch).hexdigest()}\n" for patch in patches]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def load_series(
@@ -136,6 +153,21 @@ def series_folder(name: str, version: str, folder: Path = paths.KERNEL_PATCHES) 
     return _choose(where, version, "versions", f"series {name!r} has no version {version!r}")
 
 
+def kernels_of(name: str, version: str, folder: Path = paths.KERNEL_PATCHES) -> list[str]:
+    """Return the kernels (major.minor) that a version of a series has patches for.
+
+    Raises:
+        UserError: there is no such series or version, or it has no patches.
+    """
+    where = series_folder(name, version, folder)
+    found = list(_names(where))
+    if not found:
+        raise UserError(
+            f"{where} has patches for no kernel", hint="put them into a folder such as 6.1 there"
+        )
+    return found
+
+
 def load_series_file(name: str, version: str, folder: Path = paths.KERNEL_PATCHES) -> SeriesFile:
     """Return what the series.toml of a version of a series says.
 
@@ -171,10 +203,8 @@ def parse_name(text: str) -> tuple[str, str]:
 def subject(patch: Path) -> str:
     """Return the subject of a patch, without its [PATCH n/m]."""
     with patch.open("rb") as file:
-        text = str(
-            BytesParser(policy=policy.default).parse(file, headersonly=True)["subject"] or ""
-        )
-    return re.sub(r"^(\[[^\]]*\]\s*)+", "", " ".join(text.split()))
+        message = BytesHeaderParser().parse(file)
+    return parse_subject(header(message, "Subject")).title
 
 
 def _choose(folder: Path, name: str, kind: str, problem: str) -> Path:
@@ -186,4 +216,6 @@ def _choose(folder: Path, name: str, kind: str, problem: str) -> Path:
 
 def _names(folder: Path) -> Iterator[str]:
     if folder.is_dir():
-        yield from sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        names = (entry.name for entry in folder.iterdir() if entry.is_dir())
+        # What begins with a dot is an import that goes on just now.
+        yield from sorted(name for name in names if not name.startswith("."))
