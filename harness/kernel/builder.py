@@ -5,20 +5,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness import paths
-from harness.errors import InfrastructureError
+from harness.errors import BuildError, InfrastructureError
 from harness.events import Listener
 from harness.kernel import recipe
-from harness.kernel.apply import apply_patches
 from harness.kernel.artifact import Kernel, damage, load_kernel, write_entry, write_meta
 from harness.kernel.cache import (
     Cache,
-    check_space,
     command_name,
     default_cache,
     digest_json,
@@ -26,14 +24,16 @@ from harness.kernel.cache import (
     publish,
     replace_text,
 )
+from harness.kernel.checkout import Checkout, Patched, make_room, patch_source, record_of
 from harness.kernel.compiler import Compiler, ccache, check_tools
 from harness.kernel.configure import configure
-from harness.kernel.gitstore import Git, GitError, check_out, init_scratch
+from harness.kernel.gitstore import GitError
 from harness.kernel.interrupt import terminable
 from harness.kernel.prebuilt import find_prebuilt, obtain_prebuilt
 from harness.kernel.request import Request, Where, resolve
+from harness.kernel.reuse import FORKED, CompilerCache, Reuse, read_stats_log
 from harness.kernel.teller import Teller
-from harness.kernel.trees import keep_tree
+from harness.kernel.trees import GIT, SOURCE, keep_tree, state_of
 from harness.kernel.variant import Variant
 from harness.kernel.worktree import Tools, WorkTree
 from harness.outcomes import Outcome
@@ -53,11 +53,13 @@ def obtain(
     series_folder: Path = paths.KERNEL_PATCHES,
     config_folder: Path = paths.KERNEL_CONFIG,
     cache: Cache | None = None,
+    fork: bool = True,
 ) -> Kernel:
     """Return the kernel of `variant` with `profile`: from the cache, or built into it.
 
     While it works, `listen` gets BuildProgress and Message events. `jobs` is make's -j (the
-    CPUs we may use if None), `aliases` are the short names of bases in patchbed.toml.
+    CPUs we may use if None), `aliases` are the short names of bases in patchbed.toml. Unless
+    `fork`, nothing of an earlier build's work tree is used.
 
     Raises:
         BuildError: the variant does not apply, configure or compile; nothing is left but the
@@ -74,7 +76,7 @@ def obtain(
     where = Where(series_folder, config_folder, aliases)
     with terminable():
         request = resolve(variant, profile, teller, cache, where=where, compiler=compiler)
-        return build(request, cache, teller, jobs=jobs, niceness=niceness)
+        return build(request, cache, teller, jobs=jobs, niceness=niceness, fork=fork)
 
 
 def build(
@@ -84,6 +86,7 @@ def build(
     *,
     jobs: int | None = None,
     niceness: int = NICENESS,
+    fork: bool = True,
 ) -> Kernel:
     """Return the kernel that `request` describes; raises what `obtain` raises."""
     kernel = find_built(request, cache)
@@ -104,7 +107,7 @@ def build(
             niceness=niceness,
         )
         try:
-            return _Build(request, cache, teller, tools).run()
+            return _Build(request, cache, teller, tools, fork=fork).run()
         except GitError as error:
             raise InfrastructureError(
                 Outcome.INFRA_WORKER,
@@ -158,44 +161,37 @@ def _load(request: Request, cache: Cache, key: str) -> Kernel | None:
     return kernel
 
 
-@dataclass(frozen=True)
-class _Checkout:
-    """A work tree with the (patched) source: its commit and its tree's hash."""
-
-    tree: WorkTree
-    commit: str
-    digest: str
-
-
 class _Build:
     """One build, from the store to the cache's entry."""
 
-    def __init__(self, request: Request, cache: Cache, teller: Teller, tools: Tools) -> None:
+    def __init__(
+        self, request: Request, cache: Cache, teller: Teller, tools: Tools, *, fork: bool
+    ) -> None:
         self._request = request
         self._cache = cache
         self._teller = teller
         self._tools = tools
+        self._fork = fork
         self._started = time.monotonic()
-        now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-        self._log = cache.logs / f"{now}-{request.variant.slug}-{request.profile.name}.log"
+        self._log = log_path(cache, request)
 
     def run(self) -> Kernel:
         """Build; return the kernel."""
         check_tools()
-        check_space(self._cache.root, recipe.DISK_NEEDED)
+        make_room(self._cache, recipe.DISK_NEEDED)
         request = self._request
-        with self._cache.scratch() as folder, kept_on_failure(self._log):
-            checkout = self._check_out(folder)
-            self._teller.phase("configure")
-            again = f"patchbed kernel build {request.variant} -p {request.profile.name}"
-            replace_text(self._log, f"$ {again}\n")
-            config = configure(checkout.tree, request)
-            key = build_key(checkout.digest, config, request.compiler)
+        with self._cache.scratch(recipe.DISK_NEEDED) as folder, kept_on_failure(self._log):
+            patched = patch_source(folder, request, self._cache, self._teller)
+            checkout = Checkout(self._cache, request, patched, self._teller)
+            reuse = checkout.nearest() if self._fork else checkout.clean("it was asked for")
+            stats = folder / "ccache-stats"
+            tree = WorkTree(folder / SOURCE, self._tools, self._log, stats)
+            key = self._configure(tree, patched)
             purpose = f"{command_name()}: {request.variant}"
             with self._cache.hold(f"key-{key[:32]}", purpose, self._teller.waiting):
                 kernel = _load(request, self._cache, key)
                 if kernel is None:
-                    self._compile(folder, checkout, key)
+                    self._compile(folder, tree, patched, key, reuse)
             replace_text(self._cache.index / request.inputs(), f"{key}\n")
         if kernel is not None:
             return kernel
@@ -204,46 +200,56 @@ class _Build:
             raise RuntimeError(f"the entry just written to {self._cache.kernels / key} is damaged")
         return replace(built, cached=False)
 
-    def _check_out(self, folder: Path) -> _Checkout:
-        """Apply the series in the store's terms first: what fails, fails before a checkout."""
-        request, teller = self._request, self._teller
-        source = folder / "linux"
-        git = init_scratch(folder / "git", source, Git(self._cache.store), request.base.commit)
-        commit = request.base.commit
-        if request.series is not None:
-            patches = request.series.patches
-            commit = apply_patches(
-                git,
-                patches,
-                f"{request.variant.base} ({request.base.identity})",
-                lambda done: teller.phase("apply", done, len(patches)),
-            )
-        teller.phase("check out")
-        check_out(git, commit)
-        digest = git.run("rev-parse", f"{commit}^{{tree}}").strip()
-        return _Checkout(WorkTree(source, self._tools, self._log), commit, digest)
+    def _configure(self, tree: WorkTree, patched: Patched) -> str:
+        """Configure; return the build's key."""
+        self._teller.phase("configure")
+        again = f"patchbed kernel build {self._request.variant} -p {self._request.profile.name}"
+        replace_text(self._log, f"$ {again}\n")
+        config = configure(tree, self._request)
+        return build_key(patched.digest, config, self._request.compiler)
 
-    def _compile(self, folder: Path, checkout: _Checkout, key: str) -> None:
-        """Compile, and put the result into the cache."""
-        estimate = self._cache.root / "estimates" / self._request.profile.name
-        total = read_number(estimate, recipe.USUAL_STEPS)
-        self._teller.phase("compile", 0, total)
-        steps = checkout.tree.make(
-            *recipe.TARGETS,
-            outcome=Outcome.BUILD_COMPILE,
-            what=f"{self._request.variant} does not compile",
-            progress=lambda done: self._teller.step(done, total),
-        )
-        replace_text(estimate, f"{steps}\n")
+    def _compile(
+        self, folder: Path, tree: WorkTree, patched: Patched, key: str, reuse: Reuse
+    ) -> None:
+        """Compile, and put the result into the cache; keep the tree."""
+        reuse = self._make(tree, reuse)
         self._teller.phase("store")
         aside = folder / "entry"
-        release = write_entry(checkout.tree, aside)
-        meta = self._meta(checkout, key, release, steps)
-        write_meta(aside, meta)
+        release = write_entry(tree, aside)
+        write_meta(aside, self._meta(patched, key, release, reuse))
         publish(aside, self._cache.kernels / key)
-        keep_tree(self._cache, checkout.tree.source, key)
+        kept = folder / "kept"
+        kept.mkdir()
+        state, _ = state_of(tree.source)
+        tree.source.rename(kept / SOURCE)
+        patched.git.directory.rename(kept / GIT)
+        record = record_of(self._request, patched, key, reuse.usual, state)
+        keep_tree(self._cache, kept, record, self._teller.waiting)
 
-    def _meta(self, checkout: _Checkout, key: str, release: str, steps: int) -> dict[str, Any]:
+    def _make(self, tree: WorkTree, reuse: Reuse) -> Reuse:
+        """Compile; return what was reused, with what it came to."""
+        estimate = self._cache.root / "estimates" / self._request.profile.name
+        forked = reuse.how == FORKED
+        total = 0 if forked else read_number(estimate, recipe.USUAL_STEPS)
+        self._teller.phase("compile", 0, total)
+        try:
+            steps = tree.make(
+                *recipe.TARGETS,
+                outcome=Outcome.BUILD_COMPILE,
+                what=f"{self._request.variant} does not compile",
+                progress=lambda done: self._teller.step(done, total),
+            )
+        except BuildError as error:
+            if forked:
+                error.hint += f" (forked from {reuse.parent_variant}; --clean builds without)"
+            raise
+        if not forked:
+            replace_text(estimate, f"{steps}\n")
+        used = tree.tools.ccache is not None
+        found = read_stats_log(tree.stats, used=used) if tree.stats else CompilerCache()
+        return replace(reuse, steps=steps, usual=reuse.usual or steps, ccache=found)
+
+    def _meta(self, patched: Patched, key: str, release: str, reuse: Reuse) -> dict[str, Any]:
         request = self._request
         series = request.series
         return {
@@ -255,16 +261,23 @@ class _Build:
             "series": {"name": str(series), "patchset_hash": series.patchset_hash()}
             if series
             else None,
-            "commit": checkout.commit,
-            "tree": checkout.digest,
+            "commit": patched.commit,
+            "tree": patched.digest,
             "compiler": request.compiler.identity,
             "recipe": recipe.VERSION,
             "requests": [asdict(request) for request in request.wanted.requests],
             "conflicts": [str(conflict) for conflict in request.wanted.conflicts],
             "built": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._started, 1),
-            "steps": steps,
+            "steps": reuse.steps,
+            "reuse": reuse.facts(),
         }
+
+
+def log_path(cache: Cache, request: Request) -> Path:
+    """Return where the log of a build that begins now is written."""
+    now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+    return cache.logs / f"{now}-{request.variant.slug}-{request.profile.name}.log"
 
 
 def build_key(tree: str, config: str, compiler: Compiler) -> str:

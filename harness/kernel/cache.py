@@ -79,24 +79,32 @@ class Cache:
         about who holds the lock, if someone does. The lock ends with the process that holds it.
         """
         self.locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.locks / f"{name}.lock")
-        holder = self.locks / f"{name}.holder"
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            waiting(describe_holder(holder))
-            lock.acquire(poll_interval=0.1)
-        try:
-            facts = {"pid": os.getpid(), "purpose": purpose, "since": time.time()}
-            replace_text(holder, json.dumps(facts))
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(_acquired(self.locks, name, purpose))
+            except Timeout:
+                waiting(describe_holder(self.locks / f"{name}.holder"))
+                stack.enter_context(_acquired(self.locks, name, purpose, wait=True))
             yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
 
     @contextlib.contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """Give a new folder below `work`, and remove it; a dead process's are removed first."""
+    def try_hold(self, name: str, purpose: str) -> Iterator[bool]:
+        """Hold the lock called `name` while the context lasts, if nobody does; say whether."""
+        self.locks.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(_acquired(self.locks, name, purpose))
+            except Timeout:
+                yield False
+            else:
+                yield True
+
+    @contextlib.contextmanager
+    def scratch(self, needed: int = 0) -> Iterator[Path]:
+        """Give a new folder below `work`, and remove it; a dead process's are removed first.
+
+        `needed` is what is told, in bytes, where the disk is full.
+        """
         self.work.mkdir(parents=True, exist_ok=True)
         # Nobody may take a folder for a dead process's before its lock is held.
         with FileLock(self.work / ".guard"):
@@ -105,7 +113,7 @@ class Cache:
             lock = FileLock(self.work / f"{folder.name}.lock")
             lock.acquire()
         try:
-            with disk_full(folder):
+            with disk_full(folder, needed):
                 yield folder
         except KeyboardInterrupt:
             # Whoever interrupts us waits for the end, and a kernel tree has 80,000 files.
@@ -126,6 +134,21 @@ class Cache:
                 remove(lock_file.with_suffix(""))
                 lock_file.unlink(missing_ok=True)
                 lock.release()
+
+
+@contextlib.contextmanager
+def _acquired(locks: Path, name: str, purpose: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock and tell so beside it; raises Timeout where it is held and we do not wait."""
+    lock = FileLock(locks / f"{name}.lock")
+    holder = locks / f"{name}.holder"
+    lock.acquire(blocking=wait, poll_interval=0.1)
+    try:
+        facts = {"pid": os.getpid(), "purpose": purpose, "since": time.time()}
+        replace_text(holder, json.dumps(facts))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 
 def default_cache() -> Cache:
@@ -223,15 +246,15 @@ def digest_json(value: object) -> str:
 
 
 @contextlib.contextmanager
-def disk_full(path: Path) -> Iterator[None]:
-    """Turn a full disk into `infra.disk`, with the place and what it has."""
+def disk_full(path: Path, needed: int = 0) -> Iterator[None]:
+    """Turn a full disk into `infra.disk`, with the place, what it has and what is `needed`."""
     try:
         yield
     except OSError as error:
         # shutil collects the errors of a whole tree, and keeps only their words.
         if error.errno not in _NO_SPACE and os.strerror(errno.ENOSPC) not in str(error):
             raise
-        raise no_space(path) from error
+        raise no_space(path, needed) from error
 
 
 def no_space(path: Path, needed: int = 0) -> InfrastructureError:

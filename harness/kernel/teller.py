@@ -30,11 +30,11 @@ class Teller:
         )
 
     def step(self, done: int, total: int) -> None:
-        """Say how far the compiling is; most calls say nothing."""
+        """Say how far the compiling is; most calls say nothing. `total` is 0 where unknown."""
         now = time.monotonic()
         if now - self._last >= _SECONDS:
             self._last = now
-            self.phase("compile", done, max(done, total))
+            self.phase("compile", done, max(done, total) if total else 0)
 
     def waiting(self, holder: str) -> None:
         """Say that another process is waited for, and what it does."""

@@ -24,11 +24,15 @@ class Tools:
 
 @dataclass(frozen=True)
 class WorkTree:
-    """The source at `source`, and `source/build`, with the log that make writes to."""
+    """The source at `source`, and `source/build`, with the log that make writes to.
+
+    `stats` is a file in which ccache tells how the calls of a make with progress went.
+    """
 
     source: Path
     tools: Tools
     log: Path
+    stats: Path | None = None
 
     @property
     def build(self) -> Path:
@@ -50,7 +54,8 @@ class WorkTree:
             jobs=self.tools.jobs,
             niceness=self.tools.niceness,
         )
-        environment = recipe.build_environment(self.tools.ccache, self.source)
+        stats = self.stats if progress is not None else None
+        environment = recipe.build_environment(self.tools.ccache, self.source, stats)
         with self.log.open("a", encoding="utf-8") as log:
             make = Make(self.source, environment, log, self.log)
             return make.run(argv, outcome=outcome, what=what, progress=progress)

@@ -68,13 +68,11 @@ def test_the_cache_is_listed_and_pruned(project: Project) -> None:
 
 def test_only_the_last_trees_are_kept(project: Project) -> None:
     keys = []
-    for number in range(3):
-        project.fragment("basic", f"CONFIG_PARENT={'yn'[number % 2]}\n" * (number < 2))
-        if number == 1:
-            project.fragment("basic", "CONFIG_PARENT=y\nCONFIG_CHILD=y\n")
-        keys.append(project.obtain().key)
+    for number in range(5):
+        project.edit({"mm/pages.c": ("return 1;", f"return 1{number};")}, version=f"v{number}")
+        keys.append(project.obtain(f"mini+fix@v{number}").key)
     trees = [one.key for one in list_items(project.cache) if one.kind == TREE]
-    assert sorted(trees) == sorted(keys[1:])
+    assert sorted(trees) == sorted(keys[2:])
 
 
 @pytest.mark.parametrize(
