@@ -87,12 +87,14 @@ class Conflict:
 class Merged:
     """What all fragments together want: a request a symbol, and where they disagree.
 
-    `conflicts` is where nobody says why; `overridden` where the later one does.
+    `conflicts` is where nobody says why; `overridden` where the later one does. Of two who want
+    the same, the first is named. `origins` are all who ask, in order.
     """
 
     requests: tuple[Request, ...]
     conflicts: tuple[Conflict, ...]
     overridden: tuple[Conflict, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 def config_line(symbol: str, value: str) -> str:
@@ -206,15 +208,20 @@ def merge(requests: Iterable[Request]) -> Merged:
     """
     chosen: dict[str, Request] = {}
     differing: list[Conflict] = []
+    origins: dict[str, None] = {}
     for request in requests:
+        origins[request.origin] = None
         earlier = chosen.get(request.symbol)
-        if earlier is not None and earlier.value != request.value:
+        if earlier is not None and earlier.value == request.value:
+            continue
+        if earlier is not None:
             differing.append(Conflict(earlier, request))
         chosen[request.symbol] = request
     return Merged(
         tuple(chosen.values()),
         tuple(conflict for conflict in differing if not conflict.meant),
         tuple(conflict for conflict in differing if conflict.meant),
+        tuple(origins),
     )
 
 
