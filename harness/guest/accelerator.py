@@ -63,17 +63,17 @@ def choose_accelerator(wanted: str, probe: Probe | None) -> Choice:
 def _remembered(probe: Probe | None) -> Choice:
     folder = paths.cache()
     store = folder / "accelerator.json"
-    known = _read(store).get(_host())
+    known = _read(store).get(host())
     if known is None and probe is not None:
         from filelock import FileLock
 
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "accelerator.lock"):
             facts = _read(store)
-            known = facts.get(_host())
+            known = facts.get(host())
             if known is None:
                 known = probe()
-                _write(store, facts | {_host(): known})
+                _write(store, facts | {host(): known})
     if known is None:
         return Choice("tcg", "no kernel has been tried with KVM yet")
     if known:
@@ -81,7 +81,7 @@ def _remembered(probe: Probe | None) -> Choice:
     return Choice("kvm", "a kernel was seen to boot with KVM")
 
 
-def _host() -> str:
+def host() -> str:
     """Return what a probe's result holds for: this host, its kernel, and this QEMU."""
     program = Path(shutil.which(PROGRAM) or PROGRAM)
     qemu = f"{program.stat().st_size}-{program.stat().st_mtime_ns}" if program.exists() else "none"

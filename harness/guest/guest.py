@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from harness.errors import InfrastructureError, PatchbedError, UserError
-from harness.guest import qemu
+from harness.guest import qemu, speed
 from harness.guest.completed import Completed
 from harness.guest.life import Life
 from harness.guest.machine import Machine
@@ -147,6 +147,8 @@ class Guest(Life):
         self._await_ready()
         self._open_shell(keys)
         self.seconds_to_ready = time.monotonic() - self._started
+        if self.kernel.profile == speed.KNOWN_PROFILE:
+            speed.remember(self.seconds_to_ready, self.accelerator)
 
     def _start_qemu(self, monitor: socket.socket) -> BootKeys:
         """Start QEMU first and make its keys then: it waits for them at the pipes' other end."""

@@ -8,7 +8,6 @@ import pwd
 import shlex
 import shutil
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -20,11 +19,13 @@ from typing import TYPE_CHECKING, Any, Self
 from harness.errors import GuestDied, InfrastructureError, PatchbedError, UserError
 from harness.guest import qemu
 from harness.guest.accelerator import PROBE_LIMIT, PROBE_SILENCE, Choice, choose_accelerator
+from harness.guest.admission import Room, admit
 from harness.guest.console import Console
 from harness.guest.crash import Report
 from harness.guest.image import READY
 from harness.guest.machine import Machine
 from harness.guest.process import QemuProcess, qemu_user
+from harness.guest.scratch import private_folder
 from harness.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ class Life:
         raise NotImplementedError
 
     def _begin(self) -> None:
+        self._stack.enter_context(admit(Room(self.machine.memory_mib, self.machine.cpus)))
         self._started = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._wake = os.pipe()
@@ -315,12 +317,12 @@ class Life:
         """Try this kernel with KVM; return what goes wrong, "" if nothing does."""
         from harness.guest.guest import Guest
 
-        with tempfile.TemporaryDirectory(prefix="patchbed-probe-") as folder:
+        with private_folder() as folder:
             guest = Guest(
                 self.kernel,
                 self.image,
                 self.machine,
-                Path(folder),
+                folder,
                 boot_limit=PROBE_LIMIT,
                 silence_limit=PROBE_SILENCE,
                 accelerator="kvm",

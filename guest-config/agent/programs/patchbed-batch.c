@@ -178,6 +178,7 @@ static pid_t start(const char *folder, int out, int err)
 	if (child > 0)
 		return child;
 	setsid();
+	signal(SIGPIPE, SIG_DFL);
 	snprintf(script, sizeof(script), "%s/%d/command", folder, step);
 	snprintf(input, sizeof(input), "%s/%d/stdin", folder, step);
 	in = open(input, O_RDONLY);
