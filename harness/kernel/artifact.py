@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel.cache import digest_file
+from harness.kernel.filestate import state_of
 from harness.kernel.fragment import parse_config
 from harness.kernel.headers import write_headers
 from harness.kernel.worktree import WorkTree
@@ -17,8 +18,9 @@ from harness.outcomes import Outcome
 
 META = "meta.json"
 FORMAT = 1
-# What an entry must hold, and what is checked each time that it is used: headers/ has thousands
-# of files, and a damaged one shows when a module is built.
+# Thousands of files: their names, sizes and dates are checked each time that an entry is used.
+_FOLDERS = ("headers", "modules")
+# What an entry must hold: their contents are checked.
 _MADE = {
     "bzImage": "arch/x86/boot/bzImage",
     "vmlinux": "vmlinux",
@@ -137,7 +139,8 @@ def write_entry(tree: WorkTree, aside: Path) -> str:
 
 def write_meta(aside: Path, facts: dict[str, Any]) -> None:
     """Write an entry's meta.json: `facts`, and what is found when the entry is checked."""
-    meta = {"format": FORMAT, **facts, "checksums": checksums(aside)}
+    folders = {name: state_of(aside / name) for name in _FOLDERS if (aside / name).is_dir()}
+    meta = {"format": FORMAT, **facts, "checksums": checksums(aside), "folders": folders}
     (aside / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
 
@@ -163,6 +166,16 @@ def damage(folder: Path) -> str:
     for name, digest in meta["checksums"].items():
         try:
             if digest_file(folder / name) != digest:
+                return f"{name} is not what was built"
+        except OSError:
+            return f"{name} is missing"
+    return _damaged_folder(folder, meta)
+
+
+def _damaged_folder(folder: Path, meta: dict[str, Any]) -> str:
+    for name, state in meta.get("folders", {}).items():
+        try:
+            if state_of(folder / name) != state:
                 return f"{name} is not what was built"
         except OSError:
             return f"{name} is missing"

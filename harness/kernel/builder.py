@@ -27,13 +27,14 @@ from harness.kernel.cache import (
 from harness.kernel.checkout import Checkout, Patched, make_room, patch_source, record_of
 from harness.kernel.compiler import Compiler, ccache, check_tools
 from harness.kernel.configure import configure
+from harness.kernel.filestate import state_of
 from harness.kernel.gitstore import GitError
 from harness.kernel.interrupt import terminable
 from harness.kernel.prebuilt import find_prebuilt, obtain_prebuilt
 from harness.kernel.request import Request, Where, resolve
 from harness.kernel.reuse import FORKED, CompilerCache, Reuse, read_stats_log
 from harness.kernel.teller import Teller
-from harness.kernel.trees import GIT, SOURCE, keep_tree, state_of
+from harness.kernel.trees import GIT, SOURCE, keep_tree
 from harness.kernel.variant import Variant
 from harness.kernel.worktree import Tools, WorkTree
 from harness.outcomes import Outcome
@@ -220,7 +221,7 @@ class _Build:
         publish(aside, self._cache.kernels / key)
         kept = folder / "kept"
         kept.mkdir()
-        state, _ = state_of(tree.source)
+        state = state_of(tree.source)
         tree.source.rename(kept / SOURCE)
         patched.git.directory.rename(kept / GIT)
         record = record_of(self._request, patched, key, reuse.usual, state)

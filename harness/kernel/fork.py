@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import time
@@ -12,8 +11,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from harness.kernel.filestate import State, walk
 from harness.kernel.gitstore import Git
-from harness.kernel.trees import KeptTree, walk
+from harness.kernel.trees import KeptTree
 
 _BUILD = "build/"
 _NO_TEXT = (".o", ".a", ".ko")
@@ -106,7 +106,7 @@ def fork_tree(parent: KeptTree, target: Path, changes: Changes, git: Git, commit
 
 def _copy(parent: KeptTree, target: Path, began: float) -> list[str]:
     """Link the sources and copy the objects of `parent`; return all names."""
-    digest = hashlib.sha256()
+    state = State()
     old, new = parent.record.path.encode(), str(target).encode()
     made: set[str] = set()
     names: list[str] = []
@@ -115,8 +115,7 @@ def _copy(parent: KeptTree, target: Path, began: float) -> list[str]:
         status = entry.stat(follow_symlinks=False)
         if status.st_mtime > began:
             raise SpoiltTreeError(f"{name} has a date in the future")
-        text = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
-        digest.update(text.encode(errors="surrogateescape"))
+        state.add(name, status)
         copy = target / name
         folder = name.rpartition("/")[0]
         if folder not in made:
@@ -127,7 +126,7 @@ def _copy(parent: KeptTree, target: Path, began: float) -> list[str]:
         else:
             os.link(entry.path, copy, follow_symlinks=False)
         names.append(name)
-    if digest.hexdigest() != parent.record.state:
+    if state.hex() != parent.record.state:
         raise SpoiltTreeError("its files are not those that its build left")
     return names
 

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import UserError
 from harness.kernel import recipe
-from harness.kernel.artifact import Kernel
+from harness.kernel.artifact import META, Kernel
 from harness.kernel.cache import (
     Cache,
     check_space,
     command_name,
     default_cache,
+    digest_file,
     digest_json,
     kept_on_failure,
     publish,
@@ -61,6 +63,7 @@ def build_modules(
         key = modules_key(kernel.key, source, files, tools)
         entry = cache.modules / key
         if _whole(entry):
+            (entry / META).touch()
             return entry
         check_space(cache.root, _DISK_NEEDED)
         purpose = f"{command_name()}: modules for {kernel.variant}"
@@ -95,7 +98,16 @@ def modules_key(kernel: str, source: Path, files: list[Path], compiler: str) -> 
 
 
 def _whole(entry: Path) -> bool:
-    return entry.is_dir()
+    """Whether the modules in `entry` are those that were built."""
+    try:
+        known = json.loads((entry / META).read_text(encoding="utf-8"))["checksums"]
+        return bool(known == _checksums(entry))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {module.name: digest_file(module) for module in sorted(folder.glob("*.ko"))}
 
 
 def _build(
@@ -131,6 +143,8 @@ def _build(
         aside.mkdir()
         for module in sorted(copy.rglob("*.ko")):
             shutil.copyfile(module, aside / module.name)
+        meta = {"kernel": kernel.key, "variant": kernel.variant, "checksums": _checksums(aside)}
+        (aside / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
         publish(aside, entry)
 
 

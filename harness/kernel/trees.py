@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -121,35 +119,6 @@ def missed_symbols(tree: KeptTree, wanted: Iterable[Request]) -> int:
     """Return how many of the `wanted` lines a tree's configuration does not meet."""
     text = (tree.source / "build" / ".config").read_text(encoding="utf-8")
     return len(unmet(parse_config(text), tuple(wanted)))
-
-
-def state_of(source: Path) -> tuple[str, float]:
-    """Return a digest of the names, sizes and dates of all files below, and the latest date.
-
-    It changes with each file that somebody adds, removes or writes to.
-    """
-    digest = hashlib.sha256()
-    latest = 0.0
-    for name, entry in walk(source):
-        status = entry.stat(follow_symlinks=False)
-        latest = max(latest, status.st_mtime)
-        text = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
-        digest.update(text.encode(errors="surrogateescape"))
-    return digest.hexdigest(), latest
-
-
-def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield each file and link below `folder`, with its name there, in an order that is fixed."""
-    pending = [""]
-    while pending:
-        below = pending.pop()
-        with os.scandir(folder / below) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                name = f"{below}{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(f"{name}/")
-                else:
-                    yield name, entry
 
 
 @contextlib.contextmanager

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether the files of a folder are still those that were put there, without reading them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class State:
+    """A digest of files' names, sizes and dates: another one once any of them changes."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, name: str, status: os.stat_result) -> None:
+        """Take in a file; the order matters, and `walk` has a fixed one."""
+        text = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        self._digest.update(text.encode(errors="surrogateescape"))
+
+    def hex(self) -> str:
+        """Return the digest of what was taken in so far."""
+        return self._digest.hexdigest()
+
+
+def state_of(folder: Path) -> str:
+    """Return the digest of all files and links below `folder`.
+
+    Raises:
+        OSError: a folder can't be read, or is not there.
+    """
+    state = State()
+    for name, entry in walk(folder):
+        state.add(name, entry.stat(follow_symlinks=False))
+    return state.hex()
+
+
+def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield each file and link below `folder` with its name there, in an order that is fixed."""
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        with os.scandir(folder / below) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                name = f"{below}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(f"{name}/")
+                else:
+                    yield name, entry
