@@ -69,7 +69,7 @@ def fetch_thread(message_id: str, *, archive: str = ARCHIVE, seconds: float = _S
         found = next(iter(sorted((folder / "out").glob("thread*"))), None)
         if done.returncode != 0 or found is None:
             lines = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
-            raise _unreachable(message_id, archive, lines[-1] if lines else "b4 says nothing")
+            raise _unreachable(message_id, archive, _cause(lines[-1] if lines else ""))
         return found.read_bytes()
 
 
@@ -98,6 +98,12 @@ def _environment(home: Path, archive: str) -> dict[str, str]:
         "GIT_CONFIG_KEY_0": "b4.midmask",
         "GIT_CONFIG_VALUE_0": f"{archive.rstrip('/')}/%s",
     }
+
+
+def _cause(line: str) -> str:
+    """Return the gist of b4's last line, which may hold a chain of exceptions."""
+    system = re.search(r"\[Errno -?\d+\] ([^'\"()]+)", line)
+    return system.group(1) if system else line or "b4 says nothing"
 
 
 def _unreachable(message_id: str, archive: str, words: str) -> InfrastructureError:
