@@ -17,6 +17,8 @@ MAX_LINES = 200
 MAX_LINE = 4096
 # How many lines may stand between "cut here" and the line that says what happened.
 _MAX_PREFACE = 12
+# How many reports are remembered, to tell them from their copies.
+_MAX_SEEN = 4096
 # Threads and CPUs whose reports are told apart at a time; more than this no machine of ours has.
 _MAX_CALLERS = 64
 
@@ -61,14 +63,16 @@ class _Open:
 
     kind: Kind | None = None
     title: str = ""
+    # The title's line with its time.
+    named: str = ""
     lines: list[Line] = field(default_factory=list)
 
-    def close(self) -> list[Report]:
+    def close(self) -> Report | None:
         if self.kind is None:
-            return []
+            return None
         frames = find_frames(self.kind, [line.text for line in self.lines])
         lines = tuple(line.shown for line in self.lines)
-        return [Report(self.kind, self.title, lines, frames)]
+        return Report(self.kind, self.title, lines, frames)
 
 
 class CrashDetector:
@@ -78,13 +82,15 @@ class CrashDetector:
     another begins, after MAX_LINES lines, or when `flush` is called (the console is quiet or
     closed). What follows within a fatal report, such as the panic after an oops, is its
     consequence. Where printk names its callers, reports that CPUs print at the same time are
-    taken apart.
+    taken apart. What was reported already, to the microsecond, is a copy that a process wrote
+    to the console (`dmesg -r`), and no report.
     """
 
     def __init__(self) -> None:
         self._partial = b""
         self._lines = LineReader()
         self._open: dict[str, _Open] = {}
+        self._seen: set[str] = set()
 
     @property
     def open(self) -> bool:
@@ -108,14 +114,14 @@ class CrashDetector:
         partial, self._partial = self._partial, b""
         reports = self._line(partial)
         for unfinished in self._open.values():
-            reports += unfinished.close()
+            reports += self._close(unfinished)
         self._open.clear()
         return reports
 
     def _line(self, raw: bytes) -> list[Report]:
-        line = self._lines.read(raw)
-        if line is None:
-            return []
+        return [report for line in self._lines.read(raw) for report in self._take(line)]
+
+    def _take(self, line: Line) -> list[Report]:
         current = self._open.get(line.caller)
         kind = classify(line.text)
         reports: list[Report] = []
@@ -124,7 +130,7 @@ class CrashDetector:
             and current.kind is not None
             and _interrupts(current.kind, kind, line)
         ):
-            reports = current.close()
+            reports = self._close(current)
             current = None
         if current is None:
             if kind is None and not _announces(line.text):
@@ -132,7 +138,7 @@ class CrashDetector:
             current = self._begin(line.caller)
         current.lines.append(line)
         if kind is not None and _takes_over(current.kind, kind):
-            current.kind, current.title = kind, line.text
+            current.kind, current.title, current.named = kind, line.text, line.shown
         return reports + self._finish(current, line)
 
     def _begin(self, caller: str) -> _Open:
@@ -152,7 +158,15 @@ class CrashDetector:
         if not over:
             return []
         del self._open[line.caller]
-        return current.close()
+        return self._close(current)
+
+    def _close(self, current: _Open) -> list[Report]:
+        report = current.close()
+        if report is None or current.named in self._seen:
+            return []
+        if len(self._seen) < _MAX_SEEN:
+            self._seen.add(current.named)
+        return [report]
 
 
 def _announces(text: str) -> bool:

@@ -23,6 +23,8 @@ _SYMBOL = (
 _TRACE = re.compile(rf"(?:\[<[0-9a-f]+>\])? *(?P<doubt>\? )?{_SYMBOL}(?: .*)?$")
 _RAW = re.compile(r" (?P<doubt>\? )?0x(?P<address>[0-9a-f]{16})$")
 _RIP = re.compile(rf"RIP: (?P<cs>[0-9a-f]{{4}}):(?:{_SYMBOL}|(?:0x)?(?P<address>[0-9a-f]+))")
+# The kernel jumped to where no code is: what stands there is not to blame.
+_JUMPED = re.compile(r"#PF: supervisor instruction fetch")
 _NAMED = re.compile(rf"(?:WARNING: .* at \S+:\d+|BUG: K\w+: .*?\b(?:in|at)|.*, at:) {_SYMBOL}")
 _RACE = re.compile(r"BUG: KCSAN: .*? in (?P<function>[\w.$]+)")
 _TRACE_BEGINS = re.compile(r"Call Trace:|stack backtrace:| *<(?:TASK|IRQ|NMI|SOFTIRQ|#\w+)>")
@@ -62,7 +64,7 @@ _HELPERS = re.compile(
     r"""(?:__)?_*(?:
     mem(?:cpy|move|set|cmp|chr|scan)(?:_\w+)?|str(?:n?len|n?cpy|scpy|n?cmp|chr|lcpy|lcat|cat)\w*
     |list_(?:add|del)\w*|list_add_valid\w*|list_del_entry_valid\w*|refcount_warn_saturate|usercopy_abort
-    |check_heap_object|check_object_size|virt_addr_valid|fortify_panic|copy_(?:to|from)_user\w*
+    |check_heap_object|check_object_size|virt_addr_valid|fortify_panic|copy_overflow|copy_(?:to|from)_user\w*
     |raw_(?:spin|read|write)_(?:un)?(?:try)?lock\w*|native_queued_spin_lock_slowpath
     |queued_\w+_lock_slowpath|pv_\w*lock\w*|mutex_(?:lock|unlock|trylock)\w*|down(?:_read|_write)?\w*
     |up(?:_read|_write)?|rwsem_\w+|rt_mutex_\w+
@@ -114,7 +116,8 @@ def find_frames(kind: Kind, lines: Sequence[str]) -> tuple[Frame, ...]:
     """
     named = _named(lines)
     frames: list[Frame] = []
-    in_trace = past_rip = False
+    in_trace = False
+    past_rip = any(_JUMPED.match(text) for text in lines)
     for text in lines:
         rip = _RIP.match(text)
         if rip is not None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
-# A line that says it is older than what was said before by more than this (seconds) was not
-# printed now: somebody writes an old log to the console. CPUs' clocks differ by less.
-OLD = 5.0
+from itertools import pairwise
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[@-Z\\-_])")
 # What printk puts before its text. A process's own output has none of it, and may stand before
@@ -17,8 +14,7 @@ _PREFIX = re.compile(
     r"(?:<(?P<syslog>\d{1,4})>)?\[ *(?P<time>\d{1,9}\.\d{6})\]"
     r"(?:\[ *(?P<caller>[TC]\d+)\])? "
 )
-# The first line of a kernel's log: its clock begins again.
-_FIRST = re.compile(r"Linux version \d")
+_BEGINS = re.compile(r"<\d{1,4}>\[ *\d{1,9}\.\d{6}\]")
 
 
 @dataclass(frozen=True)
@@ -43,36 +39,35 @@ class LineReader:
     """Takes a console's lines one by one and gives those that the kernel itself said.
 
     Once a line named its facility, all of the kernel's do: what does not, or names another than
-    the kernel's, comes from a process; so does what is older than the log's end by OLD seconds.
+    the kernel's, comes from a process.
     """
 
     def __init__(self) -> None:
         self._strict = False
-        self._latest = 0.0
 
-    def read(self, raw: bytes) -> Line | None:
-        """Return the kernel's line in `raw` (without its end), None where there is none."""
-        line = parse_line(raw)
-        if line is None:
-            return None
-        self._strict = self._strict or line.facility is not None
-        if self._strict and line.facility != 0:
-            return None
-        if _FIRST.match(line.text):
-            self._latest = line.time
-        if line.time < self._latest - OLD:
-            return None
-        self._latest = max(self._latest, line.time)
-        return line
+    def read(self, raw: bytes) -> list[Line]:
+        """Return the kernel's lines in `raw`, a line of the console without its end.
+
+        They are several where one was cut, by an NMI or a reset, and the next begins behind it.
+        """
+        text = clean(raw)
+        starts = [found.start() for found in _BEGINS.finditer(text)]
+        pieces = [
+            text[start:end]
+            for start, end in pairwise([min(starts[:1], default=0), *starts[1:], len(text)])
+        ]
+        lines = []
+        for piece in pieces:
+            line = parse_line(piece)
+            if line is not None:
+                self._strict = self._strict or line.facility is not None
+                if line.facility == 0 or not self._strict:
+                    lines.append(line)
+        return lines
 
 
-def parse_line(raw: bytes) -> Line | None:
-    """Return what `raw` says after printk's prefix, None where it has none.
-
-    NUL bytes, colours, carriage returns and whatever stands before the prefix are dropped; bytes
-    that are no UTF-8 are replaced.
-    """
-    line = clean(raw)
+def parse_line(line: str) -> Line | None:
+    """Return what `line` says after printk's prefix, None where it has none."""
     prefix = _PREFIX.search(line)
     if prefix is None:
         return None
@@ -87,6 +82,9 @@ def parse_line(raw: bytes) -> Line | None:
 
 
 def clean(raw: bytes) -> str:
-    """Return `raw` as text, without NUL bytes, escape sequences and carriage returns."""
+    """Return `raw` as text, without NUL bytes, escape sequences and carriage returns.
+
+    Bytes that are no UTF-8 are replaced.
+    """
     text = raw.replace(b"\0", b"").decode("utf-8", errors="replace")
     return _ESCAPE.sub("", text).replace("\r", "")

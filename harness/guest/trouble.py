@@ -103,7 +103,7 @@ _STARTS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
         (r"kernel BUG at ", Kind.BUG),
         (r"BUG: |(?:traps: )?PANIC: ", Kind.OOPS),
         (r"Oops: |general protection fault[:,]|Unable to handle kernel", Kind.OOPS),
-        (r"[\w ]+(?:, [^:]*)?: [0-9a-f]{4} \[#\d+\]", Kind.OOPS),
+        (r"[\w -]+(?:, [^:]*)?: [0-9a-f]{4} \[#\d+\]", Kind.OOPS),
         (r"WARNING: |unchecked MSR access error: ", Kind.WARN),
         (r"\S.* invoked oom-killer: gfp_mask=", Kind.OOM),
     )
