@@ -16,14 +16,24 @@ def boot(
         typer.Argument(help="What to run, after --; without it a shell, or a script from stdin."),
     ] = None,
     profile: Annotated[str, typer.Option(help="The kernel configuration.")] = "fast",
-    machine: Annotated[str, typer.Option(help="The QEMU machine.")] = "q35-4g",
+    machine: Annotated[
+        str, typer.Option(help="The QEMU machine; q35-4g, or deterministic with --world.")
+    ] = "",
+    world: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**31 - 1, help="Seed all that is random; the same bytes again."),
+    ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Bake the command into the image: no shell, no network.")
+    ] = False,
     accelerator: Annotated[str, typer.Option("--accel", help="auto, tcg or kvm.")] = "auto",
     timeout: Annotated[
         float, typer.Option(min=0, help="Seconds the command may take; 0: any time.")
     ] = 0.0,
     boot_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds until the guest must take commands.")
-    ] = 60.0,
+        float | None,
+        typer.Option(min=1, help="Seconds until the guest must take commands; else [limits]."),
+    ] = None,
     console_log: Annotated[
         Path | None, typer.Option(help="Keep all that the kernel says in this file.")
     ] = None,
@@ -31,23 +41,35 @@ def boot(
         list[str] | None,
         typer.Option("--kernel-arg", help="Add to the kernel's command line; may be given again."),
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A patchbed.toml, for its bases, limits and paths.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, and nothing else.")
     ] = False,
 ) -> None:
     """Boot a variant and run a command in it; its exit status is ours."""
-    from harness.run.boot_job import BootRequest, execute_boot
+    from harness.config import Settings, find_settings, load_toml
+    from harness.run.boot_job import DETERMINISTIC, BootRequest, execute_boot
 
+    file = config or find_settings(Path.cwd())
+    settings = load_toml(file, Settings)
     request = BootRequest(
         variant=variant,
         profile=profile,
-        machine=machine,
+        machine=machine or ("q35-4g" if world is None else DETERMINISTIC),
         command=tuple(command or ()),
         accelerator=accelerator,
         timeout=timeout,
-        boot_timeout=boot_timeout,
+        boot_timeout=boot_timeout or 0.0,
+        boot=settings.limits.boot,
+        silence=settings.limits.silence,
         console_log=console_log,
         kernel_args=tuple(kernel_arg or ()),
+        world=world or 0,
+        batch=batch,
         as_json=as_json,
+        bases=settings.bases,
+        kernel_patches=file.resolve().parent / settings.paths.kernel_patches,
     )
     raise typer.Exit(execute_boot(request))

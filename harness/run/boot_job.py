@@ -8,23 +8,29 @@ import json
 import os
 import shlex
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import GuestDied, PatchbedError, UserError
 from harness.guest.guest import Guest
 from harness.guest.image import boot_files, build_image
-from harness.guest.machine import load_machine
+from harness.guest.machine import Machine, load_machine
+from harness.guest.scratch import private_folder
+from harness.guest.speed import scaled
 from harness.kernel.builder import obtain
 from harness.kernel.variant import parse
 from harness.outcomes import Outcome
+from harness.paths import KERNEL_PATCHES
 
 if TYPE_CHECKING:
     from harness.events import Event, Listener
+    from harness.guest.framing import Frame
+    from harness.guest.life import Life
+    from harness.kernel.artifact import Kernel
 
+DETERMINISTIC = "deterministic"
 _SHOWN_LINES = 24
 
 
@@ -33,7 +39,9 @@ class BootRequest:
     """What the command line asks for; limits are in seconds, 0 is none.
 
     Without a `command` it is a shell where standard input is a terminal, else what comes from
-    there is run as a script.
+    there is run as a script. `boot_timeout` 0 stands for the limits `boot` and `silence`, scaled
+    to the host's speed. With `batch`, and always on a deterministic machine, the command is baked
+    into the image.
     """
 
     variant: str
@@ -42,10 +50,16 @@ class BootRequest:
     command: tuple[str, ...] = ()
     accelerator: str = "auto"
     timeout: float = 0.0
-    boot_timeout: float = 60.0
+    boot_timeout: float = 0.0
+    boot: float = 60.0
+    silence: float = 60.0
     console_log: Path | None = None
     kernel_args: tuple[str, ...] = ()
+    world: int = 0
+    batch: bool = False
     as_json: bool = False
+    bases: Mapping[str, str] = field(default_factory=dict)
+    kernel_patches: Path = KERNEL_PATCHES
 
 
 def execute_boot(request: BootRequest) -> int:
@@ -58,35 +72,47 @@ def execute_boot(request: BootRequest) -> int:
         PatchbedError: there is no such variant or machine, it can't be built, or the host fails.
     """
     machine = load_machine(request.machine)
+    check_request(request, machine)
     with _progress() as listen:
-        kernel = obtain(parse(request.variant), request.profile, listen=listen)
-    image = build_image(boot_files(kernel))
-    with tempfile.TemporaryDirectory(prefix="patchbed-boot-") as name:
-        folder = Path(name)
-        _keep_console(folder, request.console_log)
-        guest = Guest(
-            kernel,
-            image,
-            machine,
-            folder,
-            boot_limit=request.boot_timeout,
-            silence_limit=request.boot_timeout,
-            accelerator=request.accelerator,
-            kernel_args=request.kernel_args,
-            keep_log=False,
+        kernel = obtain(
+            parse(request.variant),
+            request.profile,
+            listen=listen,
+            aliases=request.bases,
+            series_folder=request.kernel_patches,
         )
-        facts: dict[str, Any] = {
-            "variant": request.variant,
-            "profile": request.profile,
-            "machine": request.machine,
-            "kernel": kernel.key,
-            "release": kernel.release,
-            "command": list(request.command),
-        }
-        facts |= _live(guest, request)
+    image = build_image(boot_files(kernel))
+    facts: dict[str, Any] = {
+        "variant": request.variant,
+        "profile": request.profile,
+        "machine": request.machine,
+        "kernel": kernel.key,
+        "release": kernel.release,
+        "command": list(request.command),
+    }
+    with private_folder() as folder:
+        _keep_console(folder, request.console_log)
+        if request.batch or machine.deterministic:
+            facts |= _batch(kernel, image, machine, folder, request)
+        else:
+            facts |= _interactive(kernel, image, machine, folder, request)
     if request.as_json:
         sys.stdout.write(json.dumps(facts, indent=1) + "\n")
     return int(facts["exit_code"])
+
+
+def check_request(request: BootRequest, machine: Machine) -> None:
+    """Raise UserError for what the machine can't do."""
+    if request.world and not machine.deterministic:
+        raise UserError(
+            f"machine {request.machine!r} has no worlds",
+            hint=f"take --machine {DETERMINISTIC}, or leave --machine out",
+        )
+    if (request.batch or machine.deterministic) and not request.command:
+        raise UserError(
+            "a batch needs a command: nothing goes into its guest after the start",
+            hint="name one after --, as in: patchbed boot debian-6.1 --world 1 -- uname -r",
+        )
 
 
 def command_line(words: tuple[str, ...]) -> str:
@@ -96,28 +122,107 @@ def command_line(words: tuple[str, ...]) -> str:
     return words[0] if len(words) == 1 else shlex.join(words)
 
 
-def _live(guest: Guest, request: BootRequest) -> dict[str, Any]:
-    """Do it; return the facts for the JSON object."""
+def _limits(request: BootRequest) -> dict[str, float]:
+    if request.boot_timeout:
+        return {"boot_limit": request.boot_timeout, "silence_limit": request.boot_timeout}
+    return {"boot_limit": scaled(request.boot), "silence_limit": scaled(request.silence)}
+
+
+def _interactive(
+    kernel: Kernel, image: Path, machine: Machine, folder: Path, request: BootRequest
+) -> dict[str, Any]:
+    """Run the command in a guest that takes commands; return the facts for the JSON object."""
+    guest = Guest(
+        kernel,
+        image,
+        machine,
+        folder,
+        accelerator=request.accelerator,
+        kernel_args=request.kernel_args,
+        keep_log=False,
+        **_limits(request),
+    )
     facts: dict[str, Any] = {"stdout": "", "stderr": ""}
     try:
         with guest:
             facts["exit_code"] = facts["status"] = _command(guest, request, facts)
         facts["outcome"] = Outcome.PASS if facts["status"] == 0 else Outcome.FAIL
     except PatchbedError as error:
-        if isinstance(error, UserError):
-            raise
-        facts |= {"outcome": error.outcome, "title": error.message, "status": None}
-        facts["exit_code"] = int(error.exit_code)
-        lines = error.lines if isinstance(error, GuestDied) else ()
-        facts["lines"] = list(lines)
-        _say(error, lines[:_SHOWN_LINES])
-    facts |= {
-        "accelerator": guest.accelerator,
-        "accelerator_reason": guest.accelerator_reason,
-        "seconds_to_ready": round(guest.seconds_to_ready, 3),
-        "warnings": [report.title for report in guest.warnings],
+        facts |= _trouble(error)
+    return facts | _circumstances(guest)
+
+
+def _batch(
+    kernel: Kernel, image: Path, machine: Machine, folder: Path, request: BootRequest
+) -> dict[str, Any]:
+    """Run the command as a batch; return the facts for the JSON object."""
+    from harness.guest.batch import Batch
+    from harness.guest.script import Step
+
+    step = Step("command", command_line(request.command), limit=request.timeout)
+    batch = Batch(
+        kernel,
+        image,
+        machine,
+        [step],
+        folder,
+        accelerator=request.accelerator,
+        kernel_args=request.kernel_args,
+        world=request.world,
+        **_limits(request),
+    )
+    sinks, kept = _sinks(request)
+    facts: dict[str, Any] = {"world": request.world}
+    try:
+        with batch:
+            result = batch.wait(lambda frame: _hand_on(frame, sinks))
+        result.check()
+        done = result.steps[0]
+        facts |= {"outcome": done.outcome, "status": None, "exit_code": 1}
+        if done.completed is not None:
+            facts["status"] = facts["exit_code"] = done.completed.status
+        else:
+            facts["title"] = "; ".join(done.problems)
+            sys.stderr.write(f"patchbed: {done.outcome}: {facts['title']}\n")
+    except PatchbedError as error:
+        facts |= _trouble(error)
+    return (
+        facts
+        | {name: part.decode(errors="replace") for name, part in kept.items()}
+        | (_circumstances(batch))
+    )
+
+
+def _hand_on(frame: Frame, sinks: dict[str, Callable[[bytes], None]]) -> None:
+    """Write what a batch says; that nobody listens any more does not end it."""
+    if frame.kind in sinks:
+        with contextlib.suppress(BrokenPipeError):
+            sinks[frame.kind](frame.payload)
+
+
+def _trouble(error: PatchbedError) -> dict[str, Any]:
+    """Say what went wrong, and return it for the JSON object."""
+    if isinstance(error, UserError):
+        raise error
+    lines = error.lines if isinstance(error, GuestDied) else ()
+    shown = "".join(f"  {line}\n" for line in lines[:_SHOWN_LINES])
+    sys.stderr.write(f"patchbed: {error.outcome}: {error}\n{shown}")
+    return {
+        "outcome": error.outcome,
+        "title": error.message,
+        "status": None,
+        "exit_code": int(error.exit_code),
+        "lines": list(lines),
     }
-    return facts
+
+
+def _circumstances(life: Life) -> dict[str, Any]:
+    return {
+        "accelerator": life.accelerator,
+        "accelerator_reason": life.accelerator_reason,
+        "seconds_to_ready": round(life.seconds_to_ready, 3),
+        "warnings": [report.title for report in life.warnings],
+    }
 
 
 def _command(guest: Guest, request: BootRequest, facts: dict[str, Any]) -> int:
@@ -125,15 +230,24 @@ def _command(guest: Guest, request: BootRequest, facts: dict[str, Any]) -> int:
         from harness.guest.terminal import interact
 
         return interact(guest.shell)
-    kept = (bytearray(), bytearray())
-    sinks = [kept[0].extend, kept[1].extend] if request.as_json else [_writer(1), _writer(2)]
+    sinks, kept = _sinks(request)
     stdin = -1 if sys.stdin is None or sys.stdin.isatty() else sys.stdin.fileno()
     limit = request.timeout or float("inf")
     try:
         with guest.start(command_line(request.command)) as process:
-            return process.stream(limit, sinks[0], sinks[1], stdin)
+            return process.stream(limit, sinks["out"], sinks["err"], stdin)
     finally:
-        facts["stdout"], facts["stderr"] = (part.decode(errors="replace") for part in kept)
+        facts |= {name: part.decode(errors="replace") for name, part in kept.items()}
+
+
+def _sinks(
+    request: BootRequest,
+) -> tuple[dict[str, Callable[[bytes], None]], dict[str, bytearray]]:
+    """Return where output goes by stream, and what is kept of it for the JSON object."""
+    kept = {"stdout": bytearray(), "stderr": bytearray()}
+    if request.as_json:
+        return {"out": kept["stdout"].extend, "err": kept["stderr"].extend}, kept
+    return {"out": _writer(1), "err": _writer(2)}, kept
 
 
 def _writer(descriptor: int) -> Callable[[bytes], None]:
@@ -143,11 +257,6 @@ def _writer(descriptor: int) -> Callable[[bytes], None]:
             view = view[os.write(descriptor, view) :]
 
     return write
-
-
-def _say(error: PatchbedError, lines: tuple[str, ...]) -> None:
-    indented = "".join(f"  {line}\n" for line in lines)
-    sys.stderr.write(f"patchbed: {error.outcome}: {error}\n{indented}")
 
 
 def _keep_console(folder: Path, log: Path | None) -> None:

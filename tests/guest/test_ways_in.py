@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from harness.guest.machine import Machine, load_machine
 from harness.guest.script import ScriptResult, Step, carry_out
 from harness.kernel.artifact import Kernel
 from harness.outcomes import Outcome
+from tests.guest.command import patchbed
 
 Run = Callable[[Sequence[Step]], ScriptResult]
 
@@ -170,3 +172,29 @@ def test_a_world_is_the_same_each_time_and_no_other(
         )
     assert seen["one"] == seen["again"]
     assert all(one != other for one, other in zip(seen["one"], seen["other"], strict=True))
+
+
+def test_boot_gives_a_world_and_a_status(tmp_path: Path) -> None:
+    logs = [tmp_path / "one", tmp_path / "two"]
+    for log in logs:
+        done = patchbed(
+            "boot",
+            "debian-6.1",
+            "--world",
+            "3",
+            "--console-log",
+            str(log),
+            "--",
+            "uname -r; exit 5",
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (5, "6.1.192\n", "")
+    assert logs[0].read_bytes() == logs[1].read_bytes()
+    assert b"Linux version 6.1.192" in logs[0].read_bytes()
+
+
+def test_boot_tells_a_batch_in_json() -> None:
+    done = patchbed("boot", "debian-6.1", "--batch", "--json", "--timeout", "2", "--", "sleep 99")
+    told = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert (told["outcome"], told["status"]) == ("test.timeout", None)
+    assert "took longer than 2 s" in told["title"]

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.run.boot_job import command_line
+from harness.errors import UserError
+from harness.guest.machine import load_machine
+from harness.run.boot_job import BootRequest, check_request, command_line
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,21 @@ def test_words_become_a_line(words: tuple[str, ...], line: str) -> None:
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=2))
 def test_words_stay_what_they_are(words: list[str]) -> None:
     assert shlex.split(command_line(tuple(words))) == words
+
+
+@pytest.mark.parametrize(
+    ("request_", "machine", "problem"),
+    [
+        (BootRequest("b", world=1, command=("true",)), "q35-4g", "has no worlds"),
+        (BootRequest("b"), "deterministic", "needs a command"),
+        (BootRequest("b", batch=True), "q35-4g", "needs a command"),
+    ],
+)
+def test_what_a_machine_can_not_do(request_: BootRequest, machine: str, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        check_request(request_, load_machine(machine))
+
+
+def test_what_a_machine_can_do() -> None:
+    check_request(BootRequest("b", world=1, command=("true",)), load_machine("deterministic"))
+    check_request(BootRequest("b"), load_machine("q35-4g"))
