@@ -63,9 +63,18 @@ def _obtain(variant: str, profile: str) -> Configuration:
 
 def _other(diff: str, variant: str, profile: str) -> Configuration:
     """Return what --diff names: another profile of the variant, or another variant."""
+    from harness.errors import UserError
     from harness.kernel.profile import list_profiles
+    from harness.kernel.request import Where
 
-    return _obtain(variant, diff) if diff in list_profiles() else _obtain(diff, profile)
+    profiles = list_profiles(Where().config)
+    if diff in profiles:
+        return _obtain(variant, diff)
+    try:
+        return _obtain(diff, profile)
+    except UserError as error:
+        error.hint = f"{error.hint}; or a profile: {', '.join(profiles)}".removeprefix("; ")
+        raise
 
 
 def _print_lines(configuration: Configuration, lines: list[Line], *, every: bool) -> None:

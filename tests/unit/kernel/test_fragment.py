@@ -14,6 +14,7 @@ from harness.kernel.fragment import (
     parse_config,
     parse_fragment,
     parse_line,
+    select,
     unmet,
 )
 
@@ -86,6 +87,15 @@ def test_a_fragment() -> None:
         ("# CONFIG_A is not sett\n", "line 1"),
         ("#CONFIG_A=y\n", "line 1"),
         ("CONFIG_A=y\nCONFIG_A=y\n", "line 2: CONFIG_A is on line 1 already"),
+        ("# since 6.5:\nCONFIG_A=y\n", "line 1: '# since 6.5:' has no version or no reason"),
+        ("# before 6.x: why\nCONFIG_A=y\n", "line 1: '# before 6.x: why' has no version"),
+        ("# overrides:\nCONFIG_A=y\n", "line 1: '# overrides:' has no version or no reason"),
+        ("# since 6.5: why\n\nCONFIG_A=y\n", "line 1: this remark has no configuration line"),
+        ("CONFIG_A=y\n# overrides: why\n", "line 2: this remark has no configuration line"),
+        (
+            "# before 6.6: why\nCONFIG_A=y\n# since 6.5: why\nCONFIG_A=m\n",
+            "line 4: CONFIG_A is on line 2 already",
+        ),
     ],
 )
 def test_a_line_that_is_none(text: str, words: str) -> None:
@@ -97,3 +107,39 @@ def test_a_line_that_is_none(text: str, words: str) -> None:
 def test_not_set_is_met_by_what_is_absent() -> None:
     wanted = [Request("A", "n", "a", 1), Request("B", "m", "a", 2), Request("C", "n", "a", 3)]
     assert unmet({"B": "y", "C": "m"}, wanted) == [(wanted[1], "y"), (wanted[2], "m")]
+
+
+def test_a_line_for_some_kernels_only() -> None:
+    text = (
+        "# since 6.2: it came then\nCONFIG_A=y\n"
+        "# since 6.9: new name\n# before 6.12: gone\nCONFIG_B=m\n"
+        "# before 6.5: small\nCONFIG_C=1\n# since 6.5: large\nCONFIG_C=2\n"
+        "CONFIG_D=y\n"
+    )
+    found = parse_fragment(text, "x", FILE)
+    assert [(r.symbol, r.versions, r.why) for r in found[:2]] == [
+        ("A", "since 6.2", "it came then"),
+        ("B", "since 6.9, before 6.12", "new name; gone"),
+    ]
+    for version, values in {
+        "5.15": ["C=1", "D=y"],
+        "6.1": ["C=1", "D=y"],
+        "6.2": ["A=y", "C=1", "D=y"],
+        "6.10": ["A=y", "B=m", "C=2", "D=y"],
+        "6.12": ["A=y", "C=2", "D=y"],
+    }.items():
+        asked, left_out = select(found, version)
+        assert [f"{r.symbol}={r.value}" for r in asked] == values
+        assert sorted([*asked, *left_out], key=lambda r: r.line) == found
+
+
+def test_who_says_why_overrides_without_a_conflict() -> None:
+    first = parse_fragment("CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=y\n", "a", FILE)
+    text = "# overrides: less\n# CONFIG_A is not set\nCONFIG_B=m\nCONFIG_C=y\n"
+    merged = merge([*first, *parse_fragment(text, "b", FILE)])
+    assert [str(conflict) for conflict in merged.conflicts] == [
+        "b:3: CONFIG_B=m overrides CONFIG_B=y of a:2"
+    ]
+    assert [conflict.winner.overrides for conflict in merged.overridden] == ["less"]
+    assert [request.where for request in merged.requests] == ["b:2", "b:3", "a:3"]
+    assert merged.origins == ("a", "b")

@@ -5,7 +5,7 @@ import pytest
 
 from harness import paths
 from harness.errors import ConfigError, UserError
-from harness.kernel.fragment import merge
+from harness.kernel.fragment import merge, select
 from harness.kernel.profile import list_profiles, load_profile
 
 
@@ -20,6 +20,36 @@ def test_the_projects_own_profiles_can_be_read_and_do_not_contradict_themselves(
     assert "fast" in profiles
     for name in profiles:
         assert merge(load_profile(name).requests).conflicts == ()
+
+
+def test_no_profile_asks_twice_for_the_same() -> None:
+    for name in list_profiles():
+        for version in ("6.1", "6.12"):
+            seen: dict[str, str] = {}
+            for request in select(load_profile(name).requests, version)[0]:
+                assert seen.get(request.symbol) != request.value, f"{name}: {request.where}"
+                seen[request.symbol] = request.value
+
+
+def test_what_says_that_it_overrides_does() -> None:
+    said = {
+        request.where
+        for name in list_profiles()
+        for request in load_profile(name).requests
+        if request.overrides
+    }
+    does = {
+        conflict.winner.where
+        for name in list_profiles()
+        for conflict in merge(load_profile(name).requests).overridden
+    }
+    assert said == does
+
+
+def test_what_fast_asks_is_asked_in_every_profile() -> None:
+    fast = load_profile("fast").requests
+    for name in list_profiles():
+        assert load_profile(name).requests[: len(fast)] == fast
 
 
 def test_every_fragment_is_used_by_a_profile() -> None:
@@ -43,3 +73,34 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     write(tmp_path, "[]")
     with pytest.raises(ConfigError, match="fragments"):
         load_profile("x", tmp_path)
+
+
+def write_family(folder: Path, tables: str) -> None:
+    write(folder, '["a"]')
+    with (folder / "profiles.toml").open("a") as file:
+        file.write(tables)
+
+
+def test_a_profile_adds_to_the_one_it_extends(tmp_path: Path) -> None:
+    write_family(
+        tmp_path,
+        '[y]\ndescription = "d"\nextends = "x"\nstart = "allnoconfig"\nfragments = ["b"]\n'
+        '[z]\ndescription = "z"\nextends = "y"\nfragments = ["a"]\n',
+    )
+    profile = load_profile("z", tmp_path)
+    assert [request.symbol for request in profile.requests] == ["A", "B", "A"]
+    assert (profile.start, profile.description) == ("allnoconfig", "z")
+    assert load_profile("x", tmp_path).start == "tinyconfig"
+
+
+def test_a_profile_that_extends_nothing_or_itself(tmp_path: Path) -> None:
+    write_family(
+        tmp_path,
+        '[p]\ndescription = "d"\nextends = "nosuch"\nfragments = ["b"]\n'
+        '[q]\ndescription = "d"\nextends = "r"\nfragments = ["b"]\n'
+        '[r]\ndescription = "d"\nextends = "q"\nfragments = ["b"]\n',
+    )
+    with pytest.raises(ConfigError, match=r"p\.extends: there is no profile 'nosuch'"):
+        load_profile("p", tmp_path)
+    with pytest.raises(ConfigError, match="in a circle: q -> r -> q"):
+        load_profile("q", tmp_path)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where lines come from, on a Kconfig file in small and configurations that `make` could give."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.kernel.fragment import merge, parse_fragment, select
+from harness.kernel.kconfig import read_tree
+from harness.kernel.provenance import (
+    Configuration,
+    State,
+    describe,
+    differences,
+    lines_of,
+    origin_of,
+    parse_start,
+    unasked,
+)
+
+KCONFIG = """
+config PARENT
+	bool "Parent"
+	select CHOSEN
+	imply LIKELY
+
+config CHILD
+	tristate "Child"
+	depends on PARENT
+	default m if OTHER
+	default y
+
+config OTHER
+	bool "Other"
+
+config CHOSEN
+	bool
+
+config NEVER
+	bool
+
+config LIKELY
+	bool "Likely"
+
+config FROM_START
+	bool "From the start"
+
+choice
+	prompt "One of"
+config ONE
+	bool "One"
+config TWO
+	bool "Two"
+endchoice
+
+config TEXT
+	string
+	default "a if b" if PARENT
+
+config CONSTANT
+	def_bool y
+	depends on OTHER
+"""
+
+
+def configuration(
+    tmp_path: Path,
+    config: dict[str, str],
+    fragments: dict[str, str],
+    *,
+    start: str = "",
+    version: str = "6.1",
+) -> Configuration:
+    (tmp_path / "Kconfig").write_text(KCONFIG)
+    requests = [
+        request
+        for name, text in fragments.items()
+        for request in parse_fragment(text, name, Path(name))
+    ]
+    asked, left_out = select(requests, version)
+    return Configuration(
+        variant="mini",
+        profile="fast",
+        start_name="tinyconfig",
+        start=parse_start(start),
+        config=config,
+        wanted=merge(asked),
+        left_out=tuple(left_out),
+        tree=read_tree(tmp_path),
+    )
+
+
+def test_every_line_that_was_asked_for_is_told_in_order(tmp_path: Path) -> None:
+    found = lines_of(
+        configuration(
+            tmp_path,
+            {"PARENT": "y", "CHOSEN": "y"},
+            {
+                "a": "CONFIG_PARENT=y\nCONFIG_OTHER=y\n# since 6.5: new\nCONFIG_TWO=y\n",
+                "b": "# overrides: off here\n# CONFIG_OTHER is not set\nCONFIG_NEVER=y\n",
+                "series@v1": "CONFIG_PARENT=y\nCONFIG_CHILD=y\n",
+            },
+        )
+    )
+    assert [(line.request.where, line.became, line.state) for line in found] == [
+        ("a:1", "y", State.GRANTED),
+        ("a:2", "n", State.OVERRIDDEN),
+        ("a:4", "n", State.LEFT_OUT),
+        ("b:2", "n", State.GRANTED),
+        ("b:3", "n", State.REFUSED),
+        ("series@v1:2", "n", State.REFUSED),
+    ]
+    assert found[1].reasons == ("b:2 has # CONFIG_OTHER is not set: off here",)
+    assert found[2].reasons == ("only for kernels since 6.5: new",)
+    assert "it can't be set: it has no prompt" in found[4].reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "value", "words"),
+    [
+        ("PARENT", "y", "asked for by a:1"),
+        ("CHOSEN", "y", "selected by PARENT"),
+        ("CHILD", "y", "default y (Kconfig:7)"),
+        ("LIKELY", "y", "implied by PARENT"),
+        ("FROM_START", "y", "as tinyconfig has it"),
+        ("ONE", "y", "the default of its choice"),
+        ("TEXT", '"a if b"', 'default "a if b" if PARENT (Kconfig:36)'),
+        ("OTHER", "n", "tinyconfig leaves it out, and no fragment asks for it"),
+        ("TWO", "n", "no fragment asks for it, and no default sets it"),
+        ("CONSTANT", "n", "depends on OTHER (Kconfig:40): OTHER is n"),
+        ("NEVER", "n", "it has no prompt (Kconfig:19), and nothing that selects it is set"),
+        ("CHILDD", "n", "this kernel has no symbol CHILDD (near: CHILD)"),
+    ],
+)
+def test_where_a_value_comes_from(tmp_path: Path, symbol: str, value: str, words: str) -> None:
+    config = {
+        "PARENT": "y",
+        "CHOSEN": "y",
+        "CHILD": "y",
+        "LIKELY": "y",
+        "FROM_START": "y",
+        "ONE": "y",
+        "TEXT": '"a if b"',
+    }
+    start = "CONFIG_FROM_START=y\n# CONFIG_OTHER is not set\n"
+    given = configuration(tmp_path, config, {"a": "CONFIG_PARENT=y\n"}, start=start)
+    origin = origin_of(given, symbol)
+    assert origin.value == value
+    assert origin.words.startswith(words)
+    assert {each.symbol for each in unasked(given)} == config.keys() - {"PARENT"}
+
+
+def test_all_that_there_is_to_say_about_a_symbol(tmp_path: Path) -> None:
+    given = configuration(tmp_path, {}, {"a": "CONFIG_CHILD=y\n"})
+    assert describe(given, "CHILD") == [
+        "# CONFIG_CHILD is not set",
+        'tristate, "Child" (Kconfig:7)',
+        "depends on PARENT",
+        "a:1 asks for CONFIG_CHILD=y: refused",
+        "  depends on PARENT (Kconfig:7): PARENT is n",
+        "is n: depends on PARENT (Kconfig:7): PARENT is n",
+    ]
+
+
+def test_differences_say_where_either_value_comes_from(tmp_path: Path) -> None:
+    left = configuration(tmp_path, {"OTHER": "y", "CONSTANT": "y", "ONE": "y"}, {"a": ""})
+    right = configuration(
+        tmp_path, {"PARENT": "y", "CHOSEN": "y", "ONE": "y"}, {"a": "CONFIG_PARENT=y\n"}
+    )
+    found = {each.symbol: each for each in differences(left, right)}
+    assert list(found) == ["CHOSEN", "CONSTANT", "OTHER", "PARENT"]
+    assert found["CHOSEN"].right.words == "selected by PARENT"
+    assert (found["CONSTANT"].left.value, found["CONSTANT"].right.value) == ("y", "n")
+    assert found["CONSTANT"].left.words == "default y (Kconfig:40)"
+    assert differences(left, left) == []
