@@ -7,81 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.kernel_build import build
 from harness.cli.kernel_config import config
 
 if TYPE_CHECKING:
-    from harness.events import Listener
-    from harness.kernel.artifact import Kernel
     from harness.kernel.listing import Item
-    from harness.kernel.variant import Variant
 
 app = typer.Typer(help="Build kernels, and see to the cache of them.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
-Profile = Annotated[str, typer.Option("--profile", "-p", help="The kernel configuration.")]
 
 
-@app.command()
-def build(
-    variants: Annotated[list[str], typer.Argument(help="BASE or BASE+SERIES@VERSION.")],
-    profile: Profile = "fast",
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="make's; 0: every core.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Build variants into the cache, unless they are there, and say where they are."""
-    import json
-
-    from harness.kernel.variant import parse
-    from harness.report.progress import Progress
-
-    wanted = [parse(text) for text in variants]
-    with Progress() as progress:
-        kernels = [_build(variant, profile, jobs, progress) for variant in wanted]
-    if as_json:
-        rows = [
-            {**{name: getattr(kernel, name) for name in _SHOWN}, "folder": str(kernel.folder)}
-            for kernel in kernels
-        ]
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    for kernel in kernels:
-        typer.echo(f"{kernel.variant} {kernel.profile} {kernel.release} {kernel.folder}")
-
-
-def _build(variant: Variant, profile: str, jobs: int, listen: Listener) -> Kernel:
-    """Build one variant, and tell its beginning and its end."""
-    import time
-
-    from harness.cli.bases import base_aliases
-    from harness.events import BuildFinished, BuildStarted
-    from harness.kernel.builder import obtain
-    from harness.outcomes import Outcome
-
-    began = time.monotonic()
-    listen(BuildStarted(variant=str(variant), profile=profile))
-    kernel = obtain(variant, profile, listen=listen, jobs=jobs or None, aliases=base_aliases())
-    listen(
-        BuildFinished(
-            variant=str(variant),
-            profile=profile,
-            outcome=Outcome.PASS,
-            cached=kernel.cached,
-            seconds=time.monotonic() - began,
-            key=kernel.key,
-            release=kernel.release,
-            tree=kernel.tree,
-            compiler=kernel.compiler,
-        )
-    )
-    return kernel
-
-
-_SHOWN = ("variant", "profile", "cached", "key", "release", "tree", "compiler")
+app.command()(build)
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Show what is in the cache: size, age, last use."""
     import json
+    import sys
     import time
 
     from harness.kernel.cache import default_cache
@@ -97,11 +40,13 @@ def list_(as_json: AsJson = False) -> None:
     from rich.table import Table
 
     now = time.time()
-    table = Table("kind", "variant", "profile", "release", "size", "built", "used", "key", box=None)
+    table = Table(box=None)
+    for name in ("kind", "what", "profile", "release", "size", "age", "used", "key"):
+        table.add_column(name, no_wrap=True)
     for item in items:
         table.add_row(
             item.kind,
-            item.variant,
+            item.variant or item.what,
             item.profile,
             item.release,
             format_size(item.size),
@@ -109,7 +54,8 @@ def list_(as_json: AsJson = False) -> None:
             format_age(now - item.used),
             item.key[:12],
         )
-    console = Console()
+    # A pipe has no width that a table must keep to.
+    console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     total = format_size(sum(item.size for item in items))
     console.print(f"{len(items)} items, {total}, in {cache.root}", soft_wrap=True)
@@ -125,7 +71,11 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Free space: remove what was not used for long, kernels last."""
+    """Free space: remove what was not used for long, kernels last.
+
+    The sources of bases and ccache's own folder stay: they save the most, and ccache keeps its
+    own limit.
+    """
     import json
     import time
 
@@ -137,22 +87,24 @@ def prune(
     if not keep and not older:
         raise UserError("nothing to prune by", hint="give --keep SIZE or --older AGE, or both")
     cache = default_cache()
-    victims = choose_victims(
-        list_items(cache),
-        now=time.time(),
-        keep_bytes=parse_size(keep) if keep else None,
-        older_seconds=parse_age(older) if older else None,
+    keep_bytes = parse_size(keep, "--keep") if keep else None
+    older_seconds = parse_age(older, "--older") if older else None
+    items = list_items(cache)
+    chosen = choose_victims(
+        items, now=time.time(), keep_bytes=keep_bytes, older_seconds=older_seconds
     )
-    if not dry_run:
-        remove_items(cache, victims)
+    victims = chosen if dry_run else remove_items(cache, chosen)
+    left = sum(item.size for item in items) - sum(item.size for item in victims)
     if as_json:
-        document = {"dry_run": dry_run, "removed": [_item(item) for item in victims]}
+        document = {"dry_run": dry_run, "removed": [_item(item) for item in victims], "left": left}
         typer.echo(json.dumps(document, indent=1))
         return
     word = "would remove" if dry_run else "removed"
     for item in victims:
-        typer.echo(f"{word} {item.kind} {item.variant or item.key[:12]} {format_size(item.size)}")
-    typer.echo(f"{word} {format_size(sum(item.size for item in victims))} in all")
+        name = item.variant or item.what or item.key[:12]
+        typer.echo(f"{word} {item.kind} {name} {format_size(item.size)}")
+    freed = format_size(sum(item.size for item in victims))
+    typer.echo(f"{word} {freed} in all, {format_size(left)} stay")
 
 
 def _item(item: Item) -> dict[str, object]:

@@ -265,6 +265,7 @@ class _Build:
             "commit": patched.commit,
             "tree": patched.digest,
             "compiler": request.compiler.identity,
+            "command": request.compiler.command,
             "recipe": recipe.VERSION,
             "requests": [asdict(request) for request in request.wanted.requests],
             "conflicts": [str(conflict) for conflict in request.wanted.conflicts],

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from harness.errors import BuildError
@@ -12,6 +13,9 @@ from harness.kernel.kconfig_reasons import explain
 from harness.kernel.request import Request as BuildRequest
 from harness.kernel.worktree import WorkTree
 from harness.outcomes import Outcome
+
+# What scripts/*-version.sh and Kconfig say of a compiler, an assembler or a linker.
+_UNFIT = re.compile(r"is too old|is not supported|unknown (?:C )?compiler", re.IGNORECASE)
 
 
 def configure(tree: WorkTree, request: BuildRequest) -> str:
@@ -24,18 +28,25 @@ def configure(tree: WorkTree, request: BuildRequest) -> str:
     config = tree.build / ".config"
     name, start = str(request.variant), request.profile.start
     tree.build.mkdir(exist_ok=True)
-    tree.make(start, outcome=Outcome.BUILD_CONFIG, what=f"{name}: make {start} failed")
+    _make(tree, start, name)
     config.write_text(
         overlay(config.read_text(encoding="utf-8"), request.wanted.requests), encoding="utf-8"
     )
-    tree.make(
-        "olddefconfig", outcome=Outcome.BUILD_CONFIG, what=f"{name}: make olddefconfig failed"
-    )
+    _make(tree, "olddefconfig", name)
     final = config.read_text(encoding="utf-8")
     missed = unmet(parse_config(final), request.required().requests)
     if missed:
         raise _not_granted(tree, missed, parse_config(final), name)
     return final
+
+
+def _make(tree: WorkTree, target: str, name: str) -> None:
+    try:
+        tree.make(target, outcome=Outcome.BUILD_CONFIG, what=f"{name}: make {target} failed")
+    except BuildError as error:
+        if any(_UNFIT.search(line) for line in error.lines):
+            error.hint = f"this kernel can't be built with {tree.tools.compiler}: use another"
+        raise
 
 
 def _not_granted(

@@ -3,20 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import contextlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.kernel.artifact import read_meta
+from harness.kernel.artifact import META, read_meta
 from harness.kernel.cache import Cache, discard
+from harness.kernel.filestate import walk
+from harness.kernel.trees import RECORD, read_record, remove_tree
 
 KERNEL, TREE, MODULES = "kernel", "tree", "modules"
+PROGRAMS, IMAGE, CCACHE, SOURCES = "programs", "image", "ccache", "sources"
+# Never pruned: the one keeps its own limit, the other saves the longest wait.
+FIXED = (CCACHE, SOURCES)
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something in the cache: `size` in bytes, `used` and `built` in seconds since 1970."""
+    """Something in the cache: `size` in bytes, `used` and `built` in seconds since 1970.
+
+    `what` says what it is where that is no variant. A file that several items share (trees
+    share sources) counts for each with its part.
+    """
 
     kind: str
     key: str
@@ -27,28 +38,48 @@ class Item:
     built: float
     used: float
     folder: Path
+    what: str = ""
 
 
 def list_items(cache: Cache) -> list[Item]:
-    """Return the kernels, work trees and modules in the cache, the last used first."""
+    """Return what is in the cache, the last used first."""
     kernels = {item.key: item for item in _kernels(cache)}
-    trees = [_tree(folder, kernels.get(folder.name)) for folder in _entries(cache.trees)]
-    modules = [_tree(folder, None, MODULES) for folder in _entries(cache.modules)]
-    return sorted([*kernels.values(), *trees, *modules], key=lambda item: -item.used)
+    found = [
+        *kernels.values(),
+        *(_tree(folder, kernels.get(folder.name)) for folder in _entries(cache.trees)),
+        *(_modules(folder, kernels) for folder in _entries(cache.modules)),
+        *(
+            _plain(PROGRAMS, folder, "of testcases")
+            for folder in _entries(cache.root / "programs")
+        ),
+        *(
+            _plain(IMAGE, file, "a guest's files")
+            for file in sorted((cache.root / "images").glob("*.cpio.gz"))
+        ),
+        *(
+            _plain(kind, folder, what)
+            for kind, folder, what in (
+                (CCACHE, cache.ccache, "objects"),
+                (SOURCES, cache.store.parent, "of bases"),
+            )
+            if folder.is_dir()
+        ),
+    ]
+    return sorted(found, key=lambda item: -item.used)
 
 
 def choose_victims(
     items: Iterable[Item], *, now: float, keep_bytes: int | None, older_seconds: float | None
 ) -> list[Item]:
     """Return what to remove: all that was not used for `older_seconds`, and then, the longest
-    unused first, as much as leaves no more than `keep_bytes`.
+    unused first, as much as leaves no more than `keep_bytes`, where that can be reached.
 
-    Work trees and modules go before kernels: they are quick to make again.
+    What is FIXED counts, and stays. All else goes before kernels: it is quick to make again.
     """
     ordered = sorted(items, key=lambda item: (item.kind == KERNEL, item.used))
     victims: list[Item] = []
     left = sum(item.size for item in ordered)
-    for item in ordered:
+    for item in (item for item in ordered if item.kind not in FIXED):
         old = older_seconds is not None and now - item.used > older_seconds
         much = keep_bytes is not None and left > keep_bytes
         if old or much:
@@ -57,15 +88,27 @@ def choose_victims(
     return victims
 
 
-def remove_items(cache: Cache, items: Iterable[Item]) -> None:
-    """Remove items; what a build of another process writes just now is not among them."""
+def remove_items(cache: Cache, items: Iterable[Item]) -> list[Item]:
+    """Remove items; return those that are gone.
+
+    What a build of another process reads or writes just now is not among them.
+    """
+    gone = []
     for item in items:
-        if item.folder.exists():
+        if item.kind == TREE:
+            if not remove_tree(cache, item.folder):
+                continue
+        elif item.folder.is_dir():
             discard(item.folder)
+        else:
+            item.folder.unlink(missing_ok=True)
+        gone.append(item)
     known = {folder.name for folder in _entries(cache.kernels)}
     for pointer in cache.index.glob("*"):
-        if pointer.read_text(encoding="utf-8").strip() not in known:
-            pointer.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if pointer.read_text(encoding="utf-8").strip() not in known:
+                pointer.unlink(missing_ok=True)
+    return gone
 
 
 def _kernels(cache: Cache) -> Iterable[Item]:
@@ -87,19 +130,43 @@ def _kernels(cache: Cache) -> Iterable[Item]:
         )
 
 
-def _tree(folder: Path, kernel: Item | None, kind: str = TREE) -> Item:
-    changed = folder.stat().st_mtime
-    return Item(
-        kind=kind,
-        key=folder.name,
-        variant=kernel.variant if kernel else "",
+def _tree(folder: Path, kernel: Item | None) -> Item:
+    record = read_record(folder)
+    item = _plain(TREE, folder, "a work tree")
+    if record is None:
+        return item
+    return replace(
+        item,
+        variant=record.variant,
+        profile=record.profile,
+        release=kernel.release if kernel else "",
+        used=(folder / RECORD).stat().st_mtime,
+    )
+
+
+def _modules(folder: Path, kernels: Mapping[str, Item]) -> Item:
+    item = _plain(MODULES, folder, "of testcases")
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        used = (folder / META).stat().st_mtime
+    except (OSError, ValueError):
+        return item
+    kernel = kernels.get(str(meta.get("kernel", "")))
+    return replace(
+        item,
+        variant=str(meta.get("variant", "")),
         profile=kernel.profile if kernel else "",
         release=kernel.release if kernel else "",
-        size=folder_size(folder),
-        built=changed,
-        used=changed,
-        folder=folder,
+        used=used,
     )
+
+
+def _plain(kind: str, path: Path, what: str) -> Item:
+    changed = path.stat().st_mtime
+    size = folder_size(path) if path.is_dir() else path.stat().st_blocks * 512
+    key = path.name.partition(".")[0] if kind == IMAGE else path.name
+    key = "" if kind in FIXED else key
+    return Item(kind, key, "", "", "", size, changed, changed, path, what)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -111,5 +178,13 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def folder_size(folder: Path) -> int:
-    """Return what the files below `folder` take on the disk, in bytes."""
-    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
+    """Return what the files below `folder` take on the disk, in bytes.
+
+    Of a file with several names, that part which falls to one name.
+    """
+    size = 0
+    for _, entry in walk(folder):
+        with contextlib.suppress(OSError):
+            status = entry.stat(follow_symlinks=False)
+            size += status.st_blocks * 512 // max(status.st_nlink, 1)
+    return size

@@ -22,7 +22,7 @@ from harness.kernel.cache import (
     kept_on_failure,
     publish,
 )
-from harness.kernel.compiler import find_compiler
+from harness.kernel.compiler import DEFAULT, find_compiler
 from harness.kernel.interrupt import terminable
 from harness.kernel.make import Make
 from harness.outcomes import Outcome
@@ -39,13 +39,14 @@ def build_modules(
     source: Path,
     *,
     jobs: int | None = None,
-    compiler: str = "gcc",
+    compiler: str = "",
     cache: Cache | None = None,
 ) -> Path:
     """Return a folder with the .ko files of the external modules below `source`.
 
     `source` has a Kbuild file on top; it is copied before, as kbuild writes beside the sources.
-    The folder is in the cache, by the kernel's key, the sources and the compiler.
+    The folder is in the cache, by the kernel's key, the sources and the compiler, which is the
+    kernel's own unless another is given.
 
     Raises:
         BuildError: build.compile: a module does not compile.
@@ -59,8 +60,8 @@ def build_modules(
             f"{source} has no Kbuild file", hint="add one whose obj-m names the modules"
         )
     with terminable():
-        tools = find_compiler(compiler).identity
-        key = modules_key(kernel.key, source, files, tools)
+        found = find_compiler(compiler or kernel.meta.get("command", DEFAULT))
+        key = modules_key(kernel.key, source, files, found.identity)
         entry = cache.modules / key
         if _whole(entry):
             (entry / META).touch()
@@ -69,7 +70,7 @@ def build_modules(
         purpose = f"{command_name()}: modules for {kernel.variant}"
         with cache.hold(f"modules-{key[:32]}", purpose, lambda _: None):
             if not _whole(entry):
-                _build(kernel, source, files, entry, cache, compiler, jobs)
+                _build(kernel, source, files, entry, cache, found.command, jobs)
         return entry
 
 

@@ -34,7 +34,7 @@ def test_modules_are_built_once_and_nothing_is_touched(project: Project, source:
     before = {path: path.stat().st_mtime_ns for path in kernel.folder.rglob("*")}
     files = sorted(source.rglob("*"))
     folder = build(project, kernel, source)
-    assert [path.name for path in folder.iterdir()] == ["probe.ko"]
+    assert sorted(path.name for path in folder.iterdir()) == ["meta.json", "probe.ko"]
     assert b"at area/kernel/probe.c" in (folder / "probe.ko").read_bytes()
     assert sorted(source.rglob("*")) == files
     assert {path: path.stat().st_mtime_ns for path in kernel.folder.rglob("*")} == before
@@ -42,6 +42,15 @@ def test_modules_are_built_once_and_nothing_is_touched(project: Project, source:
     assert build(project, kernel, source) == folder
     assert (folder / "probe.ko").stat().st_mtime_ns == made
     assert list(project.cache.logs.glob("*")) == []
+
+
+def test_damaged_modules_are_made_again(project: Project, source: Path) -> None:
+    kernel = project.obtain()
+    module = build(project, kernel, source) / "probe.ko"
+    whole = module.read_bytes()
+    for damage in (lambda: module.write_bytes(whole[:-1]), module.unlink):
+        damage()
+        assert (build(project, kernel, source) / "probe.ko").read_bytes() == whole
 
 
 def test_another_source_or_kernel_gives_other_modules(project: Project, source: Path) -> None:
