@@ -18,17 +18,10 @@ from harness.kernel.gitstore import OURS, Git, GitError, environment, init_bare,
 
 # What a build leaves behind, for folders that have no .gitignore to say so.
 _PRODUCTS = """\
-.*
-!.gitignore
-!.gitattributes
-!.mailmap
-!.clang-format
-!.cocciconfig
-!.get_maintainer.ignore
-!.rustfmt.toml
-!.kunitconfig
+.*.cmd
+.*.d
+.tmp_*
 *.o
-*.o.*
 *.a
 *.ko
 *.mod
@@ -36,8 +29,10 @@ _PRODUCTS = """\
 *.order
 *.symvers
 *.dtb
-*.lds
-!arch/**/*.lds.S
+/.config
+/.config.old
+/.version
+/.vmlinux.*
 /vmlinux
 /vmlinux.*
 /System.map
@@ -45,6 +40,15 @@ _PRODUCTS = """\
 /include/generated/
 /arch/*/include/generated/
 /arch/x86/boot/bzImage
+/arch/x86/boot/*.bin
+/arch/x86/boot/*.elf
+/arch/x86/boot/compressed/vmlinux*
+!/arch/x86/boot/compressed/vmlinux.lds.S
+/arch/x86/kernel/vmlinux.lds
+/scripts/module.lds
+/scripts/basic/fixdep
+/scripts/kconfig/conf
+/scripts/mod/modpost
 """
 
 
@@ -126,17 +130,26 @@ class _Snapshot:
     def _take(self) -> str:
         (self._place / "objects").mkdir(parents=True, exist_ok=True)
         replace_text(self._place / "path", f"{self._folder}\n")
-        forced = [os.fsencode(path) for path in self._tracked_but_ignored()]
         self._git("add", "--all", ".")
-        if forced:
-            self._git(
-                "add",
-                "--force",
-                "--pathspec-from-file=-",
-                "--pathspec-file-nul",
-                stdin=b"\0".join(forced),
-            )
+        more = self._more()
+        if more:
+            self._git("update-index", "--add", "--remove", "-z", "--stdin", stdin=more)
         return self._git("write-tree").decode().strip()
+
+    def _more(self) -> bytes:
+        """Return the files to take although they are ignored, each with a NUL at its end."""
+        if self._repository is not None:
+            argv = ("ls-files", "--cached", "--ignored", "--exclude-standard", "-z")
+            tracked = [path for path in self._users(*argv).split("\0") if path]
+            there = [path for path in tracked if os.path.lexists(self._folder / path)]
+            return b"".join(os.fsencode(path) + b"\0" for path in there)
+        try:
+            self._git("check-ignore", "--quiet", "Makefile")
+        except GitError:
+            return b""
+        # Debian's source packages have a .gitignore which is for their packaging alone.
+        listed = ("ls-files", "--others", "--cached", f"--exclude-from={self._excludes()}", "-z")
+        return self._git(*listed)
 
     def pack(self, tree: str, store: Git) -> None:
         """Put the objects of `tree` that `store` lacks into it, as one pack."""
@@ -165,15 +178,6 @@ class _Snapshot:
             return None
         return (self._folder / path).resolve()
 
-    def _tracked_but_ignored(self) -> list[str]:
-        if self._repository is None:
-            return []
-        try:
-            listed = self._users("ls-files", "--cached", "--ignored", "--exclude-standard", "-z")
-        except GitError:
-            return []
-        return [path for path in listed.split("\0") if path and (self._folder / path).exists()]
-
     def _users(self, *arguments: str) -> str:
         """Ask the folder's own repository; nothing is written."""
         return run_git(*OURS, "--no-optional-locks", "-C", str(self._folder), *arguments)
@@ -182,8 +186,8 @@ class _Snapshot:
         if self._repository is not None:
             return self._repository.parent / "info" / "exclude"
         own = self._place / "exclude"
-        has_own = (self._folder / ".gitignore").is_file()
-        replace_text(own, "" if has_own else _PRODUCTS)
+        if not own.is_file():
+            replace_text(own, _PRODUCTS)
         return own
 
     def _argv(self, *arguments: str) -> list[str]:
