@@ -125,10 +125,11 @@ def _bare(diff: bytes) -> bytes:
 def _mailinfo(raw: bytes, place: str, *, scissors: bool, strip: bool) -> Patch:
     with tempfile.TemporaryDirectory(prefix="patchbed-mail-") as name:
         folder = Path(name)
+        # Everything becomes UTF-8, by default; git 2.39 with --encoding=UTF-8 leaves it as it is.
         options = ["--scissors" if scissors else "--no-scissors"]
         options.append(f"--quoted-cr={'strip' if strip else 'nowarn'}")
         done = subprocess.run(
-            ["git", "mailinfo", "-k", "--encoding=UTF-8", *options, "message", "diff"],
+            ["git", "mailinfo", "-k", *options, "message", "diff"],
             cwd=folder,
             env={**environment(), "GIT_CEILING_DIRECTORIES": str(folder.parent)},
             input=raw,
@@ -156,14 +157,11 @@ def _mailinfo(raw: bytes, place: str, *, scissors: bool, strip: bool) -> Patch:
 
 
 def _check_diff(diff: bytes, mail: Mail) -> None:
-    """Raise UserError where lines of the diff were wrapped, stuffed or lost on the way."""
+    """Raise UserError where lines of the diff were wrapped or lost on the way.
+
+    git undoes what format=flowed does to lines, so it is damage where a program only said so.
+    """
     hint = "get the mail as it was sent (an archive's raw form), or ask its author to send it again"
-    if mail.flowed and _is_stuffed(diff):
-        raise UserError(
-            f"{mail} is damaged: it was sent as format=flowed, and every line of context has one"
-            " more space",
-            hint=hint,
-        )
     with tempfile.TemporaryDirectory(prefix="patchbed-mail-") as name:
         done = subprocess.run(
             ["git", "apply", "--numstat", "-"],
@@ -182,11 +180,5 @@ def _check_diff(diff: bytes, mail: Mail) -> None:
         at = min(int(corrupt.group(1)), len(lines)) - 1
         shown = lines[at].decode("utf-8", errors="replace") if lines else ""
         words = f"line {at + 1} of its diff does not belong there: {shown!r}"
-    cause = ": it was sent as format=flowed, which wraps lines" if mail.flowed else ""
+    cause = ": it was sent as format=flowed, but not in that form" if mail.flowed else ""
     raise UserError(f"{mail} is damaged{cause}; {words}", hint=hint)
-
-
-def _is_stuffed(diff: bytes) -> bool:
-    hunks = diff.partition(b"\n@@ ")[2]
-    context = [line for line in hunks.splitlines() if line.startswith(b" ")]
-    return bool(context) and all(line.startswith(b"  ") for line in context)

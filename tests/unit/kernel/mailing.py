@@ -97,8 +97,13 @@ def mbox(mails: Sequence[bytes]) -> bytes:
 
 def archived(mails: Sequence[bytes]) -> bytes:
     """Return mails as an archive's mbox has them: sent, and with From quoted (mboxrd)."""
-    quoted = [re.sub(rb"^(>*From )", rb">\1", as_sent(mail), flags=re.MULTILINE) for mail in mails]
-    return b"\n".join(MBOXRD + mail for mail in quoted)
+    return quoted([as_sent(mail) for mail in mails])
+
+
+def quoted(mails: Sequence[bytes]) -> bytes:
+    """Return an mboxrd of mails as they are."""
+    form = re.compile(rb"^(>*From )", re.MULTILINE)
+    return b"\n".join(MBOXRD + form.sub(rb">\1", mail) for mail in mails)
 
 
 def as_sent(mail: bytes, sender: str = "Sender <sender@example.org>") -> bytes:
@@ -109,7 +114,7 @@ def as_sent(mail: bytes, sender: str = "Sender <sender@example.org>") -> bytes:
     assert found
     author = found.group(1).replace(b"\n", b"")
     head = head.replace(found.group(0), b"From: " + sender.encode())
-    if author == sender.encode() or b"[PATCH 0" in head:
+    if author == sender.encode() or re.search(rb"\[PATCH [v0-9 ]*0/", head):
         return head + b"\n\n" + body
     return head + b"\n\nFrom: " + author + b"\n\n" + body
 
