@@ -68,7 +68,7 @@ def _allowed_keys(model: type[BaseModel], where: tuple[int | str, ...]) -> list[
 class PlanTable(Model):
     """`[plan]`: what `patchbed run` does when the command line does not say otherwise."""
 
-    variants: list[str] = Field(default=["debian-6.1"], min_length=1)
+    variants: list[str] = Field(default=["debian"], min_length=1)
     profile: str = "fast"
     machine: str = "q35-4g"
     testcases: str = "all"
@@ -96,6 +96,30 @@ class Settings(Model):
     limits: LimitsTable = LimitsTable()
     paths: PathsTable = PathsTable()
     bases: dict[str, str] = {}
+
+
+def load_settings(file: Path) -> Settings:
+    """Return the patchbed.toml at `file`; its bases' relative paths begin beside it.
+
+    Raises:
+        ConfigError: as `load_toml` has it.
+    """
+    settings = load_toml(file, Settings)
+    bases = {name: _beside(base, file.resolve().parent) for name, base in settings.bases.items()}
+    return settings.model_copy(update={"bases": bases})
+
+
+def _beside(base: str, folder: Path) -> str:
+    """Return a base with its path, if it is a relative one, taken from `folder`.
+
+    What follows `image:` or `git:` is a path only if it begins as one: `./` or `../`.
+    """
+    scheme, _, rest = base.partition(":")
+    begins = rest.startswith(("./", "../"))
+    is_path = scheme in ("tree", "tarball") and not rest.startswith(("/", "~"))
+    if scheme in ("image", "git") and begins:
+        is_path = True
+    return f"{scheme}:{folder / rest}" if rest and is_path else base
 
 
 def find_settings(start: Path) -> Path:

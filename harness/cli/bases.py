@@ -8,6 +8,6 @@ from pathlib import Path
 
 def base_aliases() -> dict[str, str]:
     """Return `[bases]` of the patchbed.toml in use."""
-    from harness.config import Settings, find_settings, load_toml
+    from harness.config import find_settings, load_settings
 
-    return load_toml(find_settings(Path.cwd()), Settings).bases
+    return load_settings(find_settings(Path.cwd())).bases

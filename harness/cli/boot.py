@@ -49,11 +49,11 @@ def boot(
     ] = False,
 ) -> None:
     """Boot a variant and run a command in it; its exit status is ours."""
-    from harness.config import Settings, find_settings, load_toml
+    from harness.config import find_settings, load_settings
     from harness.run.boot_job import DETERMINISTIC, BootRequest, execute_boot
 
     file = config or find_settings(Path.cwd())
-    settings = load_toml(file, Settings)
+    settings = load_settings(file)
     request = BootRequest(
         variant=variant,
         profile=profile,

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 def find_places() -> Where:
     """Return `[paths] kernel_patches` and `[bases]` of the patchbed.toml in use."""
-    from harness.config import Settings, find_settings, load_toml
+    from harness.config import find_settings, load_settings
     from harness.kernel.request import Where
 
     file = find_settings(Path.cwd())
-    settings = load_toml(file, Settings)
+    settings = load_settings(file)
     folder = file.resolve().parent / settings.paths.kernel_patches
     return Where(series=folder, bases=settings.bases)

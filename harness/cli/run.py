@@ -35,12 +35,12 @@ def run(
     ] = False,
 ) -> None:
     """Build every variant, boot it, run the testcases, pull the counters, report."""
-    from harness.config import Settings, find_settings, load_toml
+    from harness.config import find_settings, load_settings
     from harness.run.main_job import RunRequest, execute_run
     from harness.run.plan import make_plan
 
     file = config or find_settings(Path.cwd())
-    settings = load_toml(file, Settings)
+    settings = load_settings(file)
     plan = make_plan(
         settings,
         file.resolve().parent,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,8 @@ __all__ = [
     "Source",
     "TarballSource",
     "WorkSource",
-    "beside",
     "choose_reference",
+    "debian_hint",
     "find_source",
     "installed_debian",
     "known_base",
@@ -47,8 +47,6 @@ _DEBIAN = re.compile(r"debian-(\d+\.\d+)")
 _PACKAGE = re.compile(r"linux-source-(\d+\.\d+)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ELSE = "git:REPO@REF, tree:PATH, tarball:FILE or image:DIR"
-# The schemes of bases that are paths, which may be relative.
-_PATHS = ("tree", "tarball", "image", "git")
 
 
 @dataclass(frozen=True)
@@ -83,14 +81,10 @@ class DebianSource(Source):
 
     def _missing(self) -> UserError:
         there = ", ".join(f"debian-{version}" for version in installed_debian()) or "none"
-        if offered([self.package]):
-            hint = f"apt-get install {self.package}, or use {_ELSE}"
-        else:
-            hint = f"apt does not know {self.package} here: use {_ELSE}"
         return UserError(
             f"base debian-{self.version}: package {self.package} is not installed"
             f" (Debian bases that are: {there})",
-            hint=hint,
+            hint=debian_hint([self.version]),
         )
 
 
@@ -187,21 +181,10 @@ def installed_debian() -> list[str]:
     return sorted(versions, key=lambda version: [int(part) for part in version.split(".")])
 
 
-def beside(bases: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Return the short names `bases` with their relative paths taken from `folder`.
-
-    A repository is a path if it begins as one: `./`, `../`.
-    """
-    return {name: _beside(base, folder) for name, base in bases.items()}
-
-
-def _beside(base: str, folder: Path) -> str:
-    scheme, colon, rest = base.partition(":")
-    if not colon or scheme not in _PATHS or rest.startswith(("/", "~")):
-        return base
-    relative = rest.startswith(("./", "../"))
-    if scheme == "git" and not relative:
-        return base
-    if scheme == "image" and _DEBIAN.match(rest):
-        return base
-    return f"{scheme}:{folder / rest}"
+def debian_hint(versions: Sequence[str]) -> str:
+    """Return what to do where Debian's sources of `versions` (major.minor) are not installed."""
+    names = [f"linux-source-{version}" for version in versions]
+    known = [package.name for package in offered(names)]
+    if known:
+        return f"apt-get install {known[-1]}, or use {_ELSE}"
+    return f"apt does not know {' or '.join(names) or 'any'} here: use {_ELSE}"

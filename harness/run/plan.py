@@ -11,6 +11,7 @@ from _pytest.mark.expression import Expression
 
 from harness.config import LimitsTable, Settings
 from harness.errors import UserError
+from harness.kernel.default_base import settle
 from harness.kernel.variant import Variant, parse
 
 
@@ -55,11 +56,15 @@ def make_plan(
 
     Raises:
         UserError: a variant is not of the form BASE[+SERIES@VERSION], or the reference is not
-            one of the variants.
+            one of the variants; or no base is installed that `debian` could stand for.
     """
     table = settings.plan
-    parsed = tuple(dict.fromkeys(parse(text) for text in variants or table.variants))
-    chosen = parse(reference) if reference else parsed[0]
+    patches = folder / settings.paths.kernel_patches
+    asked = [parse(text) for text in variants or table.variants]
+    *asked, chosen = settle(
+        [*asked, parse(reference) if reference else asked[0]], settings.bases, patches
+    )
+    parsed = tuple(dict.fromkeys(asked))
     if chosen not in parsed:
         names = ", ".join(str(variant) for variant in parsed)
         raise UserError(
@@ -74,7 +79,7 @@ def make_plan(
         selection=selection or ("" if table.testcases == "all" else table.testcases),
         accelerator=accelerator,
         limits=settings.limits,
-        kernel_patches=folder / settings.paths.kernel_patches,
+        kernel_patches=patches,
         testcases=folder / settings.paths.testcases,
         bases=settings.bases,
     )
