@@ -93,14 +93,30 @@ class GuestDied(PatchbedError):
     """The kernel under test can't go on: `outcome` is one of kernel.*.
 
     `title` is one line ("Kernel panic - not syncing: ..."), `lines` the console's first lines of
-    the report.
+    the report. `kind` is finer than the outcome ("double_fault"), `function` the one to blame,
+    `fingerprint` the same for the same trouble in another boot, and `stack` what was decoded of
+    it, innermost first; each is empty where it is not known.
     """
 
-    def __init__(self, outcome: Outcome, title: str, *, lines: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        outcome: Outcome,
+        title: str,
+        *,
+        lines: tuple[str, ...] = (),
+        kind: str = "",
+        function: str = "",
+        fingerprint: str = "",
+        stack: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(title)
         self.outcome = outcome
         self.title = title
         self.lines = lines
+        self.kind = kind
+        self.function = function
+        self.fingerprint = fingerprint
+        self.stack = stack
 
 
 class CommandTimeout(PatchbedError):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shlex
@@ -22,10 +23,14 @@ from harness.guest.accelerator import PROBE_LIMIT, PROBE_SILENCE, Choice, choose
 from harness.guest.admission import Room, admit
 from harness.guest.console import Console
 from harness.guest.crash import Report
+from harness.guest.decode import Decoder, decoder_for
 from harness.guest.image import READY
 from harness.guest.machine import Machine
+from harness.guest.post_mortem import death_of, dump_memory, lockup_of, write_bundle
 from harness.guest.process import QemuProcess, qemu_user
 from harness.guest.scratch import private_folder
+from harness.guest.silence import CpuState, Verdict, examine, parse_registers
+from harness.guest.trouble import Kind
 from harness.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -35,11 +40,14 @@ if TYPE_CHECKING:
 # How long the console may still have something to say once the machine has stopped.
 _DRAIN = 0.3
 _POLL = 0.1
+# How long QEMU may take to tell its CPUs' state, and a kernel to tell what an NMI interrupted: it
+# waits for the other CPUs meanwhile.
+_LOOK = 5.0
+_NMI = 20.0
 # Why a guest's machine stops by itself: the reasons of QEMU's SHUTDOWN event.
 _LAST_EVENTS = {
-    "guest-reset": "the machine was reset without a word (triple fault or reboot)",
-    "guest-shutdown": "the guest powered itself off",
-    "guest-panic": "the guest told QEMU of a panic",
+    "guest-reset": (Kind.RESET, "the machine was reset without a word (triple fault or reboot)"),
+    "guest-shutdown": (Kind.POWER_OFF, "the guest powered itself off"),
 }
 
 
@@ -50,7 +58,15 @@ class Life:
     what it is booted for, `silence_limit` how long it may say nothing meanwhile, both in seconds.
     `kernel_args` go to the end of the kernel's command line. Enter it in a thread that lives as
     long: QEMU dies with that.
+
+    A guest that dies leaves crash.json, stack and again too (see `write_bundle`), with
+    `dump_on_crash` its memory. `modules` are .ko files or folders of what it may load besides its
+    kernel's own, `again` is the command that boots the same again: QEMU's if it is empty.
     """
+
+    dump_on_crash: bool = False
+    modules: tuple[Path, ...] = ()
+    again: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -90,6 +106,10 @@ class Life:
         self._scratch = -1
         self._wake = (-1, -1)
         self._started = 0.0
+        self._stuck: CpuState | None = None
+        self._told = False
+        self._idle = False
+        self._notes = ""
 
     def __enter__(self) -> Self:
         """Boot.
@@ -246,9 +266,50 @@ class Life:
                 self.check()
                 self._changed.wait(_POLL)
 
+    def examine(self, problem: str) -> PatchbedError | None:
+        """Find out why the guest does not answer; return what it died of, None if it lives.
+
+        A CPU that has interrupts off for good gets an NMI: its kernel tells then where it is.
+        `problem` says what was seen.
+        """
+        try:
+            verdict, stuck, states = examine(self._look)
+        except InfrastructureError as error:
+            error.message = f"{problem}; {error.message} (is QEMU stopped?)"
+            self._fail(error)
+            return self._failure or self.death
+        if stuck is not None:
+            self._locked_up(stuck)
+            return self.death or self._failure
+        self._idle = verdict is Verdict.IDLE
+        does = "wait for something to do" if self._idle else "are busy"
+        self._notes = f"its CPUs {does}: {'; '.join(str(state) for state in states)}"
+        return None
+
+    def _look(self) -> list[CpuState]:
+        line = {"command-line": "info registers -a"}
+        return parse_registers(self.monitor.execute("human-monitor-command", _LOOK, **line))
+
+    def _locked_up(self, cpu: CpuState) -> None:
+        """Take it that `cpu` hangs: let an NMI tell where, and end the guest's life."""
+        with self._changed:
+            self._stuck = cpu
+        with contextlib.suppress(InfrastructureError):
+            self.monitor.execute("inject-nmi")
+        deadline = time.monotonic() + _NMI
+        with self._changed:
+            while time.monotonic() < deadline and not (self.death or self._failure):
+                self._changed.wait(_POLL)
+        title = f"hard lockup, and no answer to an NMI: {cpu}"
+        lines = self.console.tail()
+        kind = Kind.HARD_LOCKUP
+        self._die(GuestDied(kind.outcome, title, lines=lines, kind=kind))
+
     def _give_up(self, title: str) -> None:
         lines = self.console.tail()
-        self._die(GuestDied(Outcome.KERNEL_BOOT_TIMEOUT, title, lines=lines))
+        if self.examine(title) is None:
+            what = f"{title}; {self._notes}"
+            self._die(GuestDied(Outcome.KERNEL_BOOT_TIMEOUT, what, lines=lines, kind=Kind.IDLE))
 
     def _said_ready(self) -> None:
         with self._changed:
@@ -256,22 +317,34 @@ class Life:
             self._changed.notify_all()
 
     def _report(self, report: Report) -> None:
-        if report.fatal:
-            self._die(GuestDied(report.outcome, report.title, lines=report.lines))
-        else:
+        if not report.fatal:
             self.warnings.append(report)
+            return
+        with self._changed:
+            if self._told:
+                return
+            # Decoding takes a moment, in which the machine's reset must not pass for its death.
+            self._told = True
+        if self._stuck is not None and report.kind is Kind.PANIC:
+            report = lockup_of(report, self._stuck)
+        self._die(death_of(report, self._decoder()), told=True)
+
+    def _decoder(self) -> Decoder:
+        return decoder_for(self.kernel, self.modules)
 
     def _event(self, name: str, data: dict[str, Any]) -> None:
         """Take an event of QEMU's: a machine that stopped by itself is dead, word or no word."""
         if name == "SHUTDOWN" and data.get("guest"):
-            title = _LAST_EVENTS.get(str(data.get("reason")), "the machine stopped")
-            timer = threading.Timer(_DRAIN, self._stopped, [title])
+            kind, title = _LAST_EVENTS.get(
+                str(data.get("reason")), (Kind.RESET, "the machine stopped")
+            )
+            timer = threading.Timer(_DRAIN, self._stopped, [title, kind])
             timer.daemon = True
             timer.start()
 
-    def _stopped(self, title: str) -> None:
+    def _stopped(self, title: str, kind: Kind = Kind.POWER_OFF) -> None:
         self.console.settle()
-        self._die(GuestDied(Outcome.KERNEL_LOST, title, lines=self.console.tail()))
+        self._die(GuestDied(Outcome.KERNEL_LOST, title, lines=self.console.tail(), kind=kind))
 
     def _console_ended(self) -> None:
         if self._ending or self._process is None:
@@ -280,7 +353,8 @@ class Life:
         said = self._process.errors()
         if status == 0 and not said:
             title = "QEMU ended without a word from the kernel"
-            self._die(GuestDied(Outcome.KERNEL_LOST, title, lines=self.console.tail()))
+            lines = self.console.tail()
+            self._die(GuestDied(Outcome.KERNEL_LOST, title, lines=lines, kind=Kind.QEMU_EXIT))
             return
         how = f"was killed by signal {-status}" if status and status < 0 else f"ended ({status})"
         self._fail(
@@ -292,8 +366,10 @@ class Life:
             )
         )
 
-    def _die(self, death: GuestDied) -> None:
+    def _die(self, death: GuestDied, *, told: bool = False) -> None:
         with self._changed:
+            if self._told and not told:
+                return
             if self.death is None and self._failure is None and not self._ending:
                 self.death = death
                 os.write(self._wake[1], b"!")
@@ -306,9 +382,26 @@ class Life:
                 os.write(self._wake[1], b"!")
                 self._changed.notify_all()
 
+    def _leave(self) -> None:
+        """Keep what tells of the guest's death, while its memory is there."""
+        if self.death is None:
+            return
+        notes = [self._notes] if self._notes else []
+        if self.dump_on_crash and self._monitor is not None:
+            try:
+                dump = dump_memory(self._monitor, self.folder, self.machine.memory_mib)
+                notes.append(f"memory: {dump.name}")
+            except (InfrastructureError, OSError) as error:
+                notes.append(f"memory not dumped: {error}")
+        by_hand = shlex.split((self.folder / "argv").read_text(encoding="utf-8"))
+        write_bundle(self.folder, self.death, self.again or by_hand, "; ".join(notes))
+
     def _end(self) -> None:
         with self._changed:
-            self._ending = True
+            ended, self._ending = self._ending, True
+        if not ended:
+            with contextlib.suppress(OSError):
+                self._leave()
         if self._process is not None:
             self._process.kill()
         self._stack.close()

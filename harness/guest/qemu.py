@@ -22,13 +22,16 @@ RESULTS = "patchbed.results"
 # earlyprintk shows a death before the console driver is there. No `quiet`: it saves nothing and
 # hides warnings. panic=-1 resets at once, which QEMU turns into a pause that keeps memory. The
 # format names each line's facility: what a process writes to /dev/kmsg has another than the
-# kernel's, whatever it pretends.
+# kernel's, whatever it pretends. An NMI that nobody expects, ours, makes it panic, and every
+# panic tells what the other CPUs did.
 KERNEL_ARGS = (
     "console=ttyS0",
     "earlyprintk=ttyS0",
     "console_msg_format=syslog",
     "panic=-1",
     "oops=panic",
+    "unknown_nmi_panic",
+    "panic_print=0x40",
     "secretmem.enable=1",
 )
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"

@@ -43,12 +43,21 @@ class Shell:
     """A connection to a guest's shell through the loopback `port`.
 
     `check` raises what has become of the guest, if anything has; `wake` is a descriptor that is
-    readable from then on.
+    readable from then on. `examine` is called with what was seen when the guest does not answer
+    although nothing is known of it: it may find out more, and `check` raises it then.
     """
 
-    def __init__(self, port: int, keys: BootKeys, check: Callable[[], None], wake: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        keys: BootKeys,
+        check: Callable[[], None],
+        wake: int,
+        examine: Callable[[str], None] = lambda _problem: None,
+    ) -> None:
         self._check = check
         self._wake = wake
+        self._examine = examine
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._transport = self._connect(port, keys)
@@ -119,6 +128,7 @@ class Shell:
         while time.monotonic() < deadline:
             self._check()
             select.select([self._wake], [], [], 0.1)
+        self._examine(problem)
         self._check()
         return InfrastructureError(Outcome.INFRA_QEMU, problem, hint="see the boot's console.log")
 
