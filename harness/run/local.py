@@ -33,12 +33,16 @@ from harness.testing.cell import CellIssue, CellKernel, CellPlan
 
 @dataclass(frozen=True)
 class Built:
-    """A variant that is ready to boot: its kernel and the image with its test modules."""
+    """A variant that is ready to boot: its kernel and the image with its test modules.
+
+    `no_modules` is why there are none, "" where there are.
+    """
 
     variant: Variant
     kernel: Kernel
     image: Path
     series: SeriesFile | None
+    no_modules: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ class LocalRun:
                 aliases=self.plan.bases,
                 series_folder=self.plan.kernel_patches,
             )
-            image = build_image(guest_files(kernel, self.plan.testcases))
+            modules, no_modules = test_modules(kernel, self.plan.testcases)
+            image = build_image({**modules, **guest_files(kernel, self.plan.testcases)})
         except (BuildError, InfrastructureError) as error:
             self._build_failed(variant, error, time.monotonic() - start)
             return None
@@ -129,7 +134,7 @@ class LocalRun:
                 compiler=kernel.compiler,
             )
         )
-        return Built(variant, kernel, image, series)
+        return Built(variant, kernel, image, series, no_modules)
 
     def _build_failed(self, variant: Variant, error: PatchbedError, seconds: float) -> None:
         self.listen(
@@ -170,13 +175,33 @@ class LocalRun:
 
 
 def guest_files(kernel: Kernel, testcases: Path) -> dict[str, Path]:
-    """Return what goes into the guest of `kernel` beside its system: guest path to host file."""
-    modules = build_modules(kernel, testcases)
+    """Return what goes into the guest of `kernel` beside its system: guest path to host file.
+
+    The test modules are told by `test_modules`.
+    """
     programs = build_programs(testcases)
-    files = {f"/patchbed/modules/{file.name}": file for file in modules.glob("*.ko")}
-    files.update(boot_files(kernel))
-    files.update({f"/patchbed/bin/{file.name}": file for file in programs.iterdir()})
-    return files
+    return boot_files(kernel) | {f"/patchbed/bin/{file.name}": file for file in programs.iterdir()}
+
+
+def test_modules(kernel: Kernel, testcases: Path) -> tuple[dict[str, Path], str]:
+    """Return the test modules built for `kernel`: guest path to host file.
+
+    A kernel that was built elsewhere may have no headers, or no compiler here that they go with:
+    then there are none, and the second value says why.
+
+    Raises:
+        BuildError: they do not compile for a kernel that patchbed built.
+    """
+    needs = f"needs the test modules, which {kernel.variant} has not"
+    if "headers" in kernel.lacks:
+        return {}, f"{needs}: there are no headers to build them against"
+    try:
+        modules = build_modules(kernel, testcases)
+    except BuildError as error:
+        if "image" not in kernel.meta:
+            raise
+        return {}, f"{needs}: {'; '.join((error.message, *error.lines[:1]))}"
+    return {f"/patchbed/modules/{file.name}": file for file in modules.glob("*.ko")}, ""
 
 
 def guests_at_once(cells: int, memory_mib: int) -> int:
@@ -208,6 +233,7 @@ def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
         folder=folder,
         patched=ready.series is not None,
         probe=ready.series.probe if ready.series else "",
+        no_modules=ready.no_modules,
         issues=[
             CellIssue(
                 testcase=issue.testcase,

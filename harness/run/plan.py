@@ -36,7 +36,9 @@ class Plan:
 
     def cell(self, variant: Variant) -> str:
         """Return the name of the cell that tests `variant`."""
-        return f"{variant}/{self.profile}/{self.machine}"
+        # A base's path may lead upwards; the folder that is named by this must not.
+        parts = ("__" if part == ".." else part for part in str(variant).split("/"))
+        return f"{'/'.join(parts)}/{self.profile}/{self.machine}"
 
 
 def make_plan(

@@ -38,6 +38,7 @@ class CellKernel(BaseModel):
 class CellPlan(BaseModel):
     """All that a pytest process needs to know to run one cell.
 
+    `no_modules` is why there are no test modules in the image, "" where there are.
     `folder` is the run folder; `selection` is pytest's `-k` expression, "" for all; limits are
     in seconds.
     """
@@ -51,6 +52,7 @@ class CellPlan(BaseModel):
     folder: Path
     patched: bool
     probe: str = ""
+    no_modules: str = ""
     issues: list[CellIssue] = []
     accelerator: str = "auto"
     boot_limit: float

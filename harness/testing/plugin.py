@@ -74,6 +74,8 @@ class _Running:
             self.own, self.detail = judged, detail
 
 
+# The fixture that every testcase uses which needs the test modules.
+_ORACLE = "oracle"
 _RUNNING = pytest.StashKey[_Running]()
 
 
@@ -160,6 +162,8 @@ class CellSession:
             pytest.fail(need.reason, pytrace=False)
         if need is not None:
             pytest.skip(need.reason)
+        if self._plan.no_modules and _ORACLE in item.fixturenames:  # type: ignore[attr-defined]
+            pytest.skip(self._plan.no_modules)
 
     def _probe_found(self) -> bool:
         return self._keeper.get().run(f"test -e '{self._plan.probe}'").status == 0
