@@ -80,13 +80,14 @@ def format_range(commits: Range, version: str) -> list[tuple[str, bytes]]:
         folder = Path(name)
         git = _borrow(commits, folder / "bare.git")
         lines = _list(git, commits)
+        parent = _parent(git, lines)
         out = folder / "patches"
         prefix = "PATCH" if version == "v1" else f"PATCH {version}"
         what = f"{commits.first}..{commits.last}"
         argv = (*_OPTIONS, f"--subject-prefix={prefix}", "--output-directory", str(out), what)
         git.run("-c", "core.quotePath=true", "format-patch", "--quiet", *argv)
         patches = sorted(out.glob("*.patch"))
-        _check(git, folder, lines, patches)
+        _check(git, folder, parent, lines, patches)
         return [(patch.name, patch.read_bytes()) for patch in patches]
 
 
@@ -132,19 +133,27 @@ def _list(git: Git, commits: Range) -> list[list[str]]:
     return [line.split(" ", 2) for line in found.splitlines()]
 
 
-def _check(git: Git, folder: Path, lines: list[list[str]], patches: list[Path]) -> None:
-    """Apply the patches, and hold what they make against the commits."""
+def _parent(git: Git, lines: list[list[str]]) -> str:
+    """Return the commit that the first one follows; check that each one changes something."""
     parent = git.find(f"{lines[0][0]}^")
     if not parent:
         raise UserError(
             f"{lines[0][0][:12]} has no parent there", hint="begin the range after the first commit"
         )
+    for commit, tree, subject in lines:
+        if git.find(f"{commit}^^{{tree}}") == tree:
+            raise UserError(
+                f"{commit[:12]} {subject!r} changes nothing, so it can't be a patch",
+                hint="rebase without it",
+            )
+    return parent
+
+
+def _check(
+    git: Git, folder: Path, parent: str, lines: list[list[str]], patches: list[Path]
+) -> None:
+    """Apply the patches, and hold what they make against the commits."""
     scratch = init_scratch(folder / "git", folder / "tree", git, parent)
-    if len(lines) != len(patches):
-        empty = _empty(git, lines)
-        raise UserError(
-            f"{empty} changes nothing, so it can't be a patch", hint="rebase without it"
-        )
     try:
         apply_patches(scratch, patches, parent[:12], lambda _done: None)
     except BuildError as error:
@@ -159,10 +168,3 @@ def _check(git: Git, folder: Path, lines: list[list[str]], patches: list[Path]) 
                 f"the patch of {commit[:12]} {subject!r} does not make that commit's tree again",
                 hint="line ends or attributes of the tree differ; import the patches as mails",
             )
-
-
-def _empty(git: Git, lines: list[list[str]]) -> str:
-    for commit, tree, subject in lines:
-        if git.find(f"{commit}^^{{tree}}") == tree:
-            return f"{commit[:12]} {subject!r}"
-    return "one of the commits"

@@ -22,6 +22,7 @@ _MESSAGE_ID = re.compile(r"<?([^<>\s/@]+@[^<>\s/@]+)>?")
 _ADDRESS = re.compile(r"https?://[^\s]+?/([^/\s]+@[^/\s]+)(?:/.*)?")
 # What reaches the network may have to go through somebody.
 _KEPT = re.compile(r"(?:https?|no|all)_proxy|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE", re.I)
+_FOLDERS = ("cache", "config", "data")
 _SECONDS = 120.0
 
 
@@ -52,6 +53,8 @@ def fetch_thread(message_id: str, *, archive: str = ARCHIVE, seconds: float = _S
     argv = _find_b4()
     with tempfile.TemporaryDirectory(prefix="patchbed-b4-") as name:
         folder = Path(name)
+        for part in (*_FOLDERS, "out"):
+            (folder / part).mkdir()
         argv += ["mbox", "--no-cache", "--outdir", str(folder / "out"), "--mbox-name", "thread"]
         try:
             done = subprocess.run(
@@ -91,9 +94,7 @@ def _environment(home: Path, archive: str) -> dict[str, str]:
         **environment(),
         **kept,
         "HOME": str(home),
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "XDG_DATA_HOME": str(home / "data"),
-        "XDG_CONFIG_HOME": str(home / "config"),
+        **{f"XDG_{part.upper()}_HOME": str(home / part) for part in _FOLDERS},
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "b4.midmask",
         "GIT_CONFIG_VALUE_0": f"{archive.rstrip('/')}/%s",

@@ -3,8 +3,6 @@ import gzip
 import lzma
 import re
 import tempfile
-import os
-import tempfile
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -117,7 +115,7 @@ LINE = st.one_of(
 CONTENT = st.one_of(
     st.binary(max_size=200),
     st.lists(st.sampled_from([b"a", b"\xe9", b"b\r", b" ", b"\t", b"+", b"--- a", b"From x"])).map(
-        lambda lines: b"\n".join(lines)
+        b"\n".join
     ),
 )
 NAME = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
@@ -222,7 +220,7 @@ def test_one_of_several_versions(tmp_path: Path) -> None:
     first = bring(source, tmp_path / "s", version="v1")
     assert first.version == "v1" and b"[PATCH 1/2]" in files(first)[0].read_bytes()
     for version in ("v3", "odd"):
-        with pytest.raises(UserError, match="v3|v1, v2"):
+        with pytest.raises(UserError, match=r"v3|v1, v2"):
             bring(source, tmp_path / "s", version=version)
 
 
@@ -314,7 +312,7 @@ def test_a_diff_that_is_attached(tmp_path: Path) -> None:
 
 
 def test_what_is_above_scissors_is_left_out(tmp_path: Path) -> None:
-    repository, mails = three(tmp_path)
+    _, mails = three(tmp_path)
     mails[1] = changed(mails[1], b"\n\n", b"\n\nHello,\n\n-- >8 --\nSubject: mm: better\n\n")
     done = bring(write(tmp_path / "mbox", mbox(mails)), tmp_path / "series")
     text = files(done)[0].read_bytes()
@@ -322,9 +320,9 @@ def test_what_is_above_scissors_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_base_that_nobody_told(tmp_path: Path) -> None:
-    repository, mails = three(tmp_path)
+    _, mails = three(tmp_path)
     mails[0] = changed(mails[0], b"based on v6.3-rc1.", f"\nbase-commit: {'1' * 40}".encode())
-    with pytest.raises(UserError, match="base-commit 1111.* is in no repository") as caught:
+    with pytest.raises(UserError, match=r"base-commit 1111.* is in no repository") as caught:
         bring(write(tmp_path / "mbox", mbox(mails)), tmp_path / "series", base="")
     assert "--base" in caught.value.hint
 
