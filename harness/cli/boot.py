@@ -30,6 +30,12 @@ def boot(
     timeout: Annotated[
         float, typer.Option(min=0, help="Seconds the command may take; 0: any time.")
     ] = 0.0,
+    snapshot: Annotated[
+        bool,
+        typer.Option(
+            "--snapshot/--fresh-boot", help="Restore a guest that was saved, or boot a new one."
+        ),
+    ] = False,
     boot_timeout: Annotated[
         float | None,
         typer.Option(min=1, help="Seconds until the guest must take commands; else [limits]."),
@@ -68,6 +74,7 @@ def boot(
         kernel_args=tuple(kernel_arg or ()),
         world=world or 0,
         batch=batch,
+        snapshot=snapshot,
         as_json=as_json,
         bases=settings.bases,
         kernel_patches=file.resolve().parent / settings.paths.kernel_patches,

@@ -75,7 +75,7 @@ class Batch(Life):
         )
         self.steps = tuple(steps)
         self._listen: Callable[[Frame], None] | None = None
-        self._decoder = Decoder()
+        self._framing = Decoder()
         self._assembly = Assembly(steps)
         self._results: Follower | None = None
         self._raw = -1
@@ -154,7 +154,7 @@ class Batch(Life):
         return out
 
     def _take(self, data: bytes) -> None:
-        items = self._decoder.feed(data) if data else self._decoder.close()
+        items = self._framing.feed(data) if data else self._framing.close()
         if data:
             os.write(self._raw, data)
         with self._changed:

@@ -140,7 +140,7 @@ class Guest(Life):
         ours, theirs = socket.socketpair()
         self._stack.callback(ours.close)
         keys = self._start_qemu(theirs)
-        thread = threading.Thread(target=_import_shell, name="imports", daemon=True)
+        thread = threading.Thread(target=import_shell, name="imports", daemon=True)
         thread.start()
         self._keep_facts(str(self.image))
         self._open_monitor(ours)
@@ -162,10 +162,9 @@ class Guest(Life):
             paths = [f"/proc/self/fd/{descriptor}" for descriptor in inherit]
             items = tuple(zip(_SECRETS, paths[2:4], strict=True))
             files = qemu.Files(paths[0], paths[1], items, monitor.fileno())
-            self._watch(self._start(files, inherit).console)
-            from harness.guest.keys import make_keys
-
-            keys = make_keys()
+            files, more = self._complete(files, passed)
+            self._watch(self._start(files, [*inherit, *more]).console)
+            keys = self._make_keys()
             for (_out, into), data in zip(
                 secrets, (keys.authorized_keys(), keys.host_key()), strict=True
             ):
@@ -173,6 +172,15 @@ class Guest(Life):
                 with contextlib.suppress(BrokenPipeError):
                     os.write(into, data)
         return keys
+
+    def _complete(self, files: qemu.Files, passed: ExitStack) -> tuple[qemu.Files, list[int]]:
+        """Return `files` with what else there is, and its descriptors, which `passed` closes."""
+        return files, []
+
+    def _make_keys(self) -> BootKeys:
+        from harness.guest.keys import make_keys
+
+        return make_keys()
 
     def _await_ready(self) -> None:
         with self._changed:
@@ -223,6 +231,6 @@ def _pipe(stack: ExitStack, user: pwd.struct_passwd | None) -> tuple[int, int]:
     return out, into
 
 
-def _import_shell() -> None:
+def import_shell() -> None:
     """Load what the shell needs while the kernel boots: it takes a fifth of a second."""
     importlib.import_module("harness.guest.shell")

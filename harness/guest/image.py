@@ -33,6 +33,8 @@ BOOT_MODULES = "/patchbed/boot"
 # A batch's steps, and the program that does them; see harness/guest/batch.py.
 PLAN = "/patchbed/plan"
 AGENT = "/patchbed/batch"
+# Tells a restored guest the time and something random; see harness/guest/snapshot.py.
+RESUME = "/patchbed/resume"
 PATH = f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"
 # What the guest sees of QEMU's fw_cfg items.
 ITEMS = "/sys/firmware/qemu_fw_cfg/by_name"

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 
 if TYPE_CHECKING:
     from paramiko import ECDSAKey
@@ -48,6 +54,27 @@ class BootKeys:
     def host_blob(self) -> bytes:
         """Return the guest's public key as it comes over the wire."""
         return _public(self.host)
+
+
+def save_keys(keys: BootKeys) -> bytes:
+    """Return both private keys in PEM, for a file that nobody else may read."""
+    return b"".join(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        for key in (keys.user, keys.host)
+    )
+
+
+def load_keys(data: bytes) -> BootKeys:
+    """Return the keys that `save_keys` wrote.
+
+    Raises:
+        ValueError: they are no two keys of our kind.
+    """
+    end = b"-----END PRIVATE KEY-----\n"
+    keys = [load_pem_private_key(part + end, None) for part in data.split(end)[:-1]]
+    if len(keys) != 2 or not all(isinstance(key, ec.EllipticCurvePrivateKey) for key in keys):
+        raise ValueError("not the two keys of a boot")
+    return BootKeys(*(key for key in keys if isinstance(key, ec.EllipticCurvePrivateKey)))
 
 
 def make_keys() -> BootKeys:

@@ -67,6 +67,10 @@ class Monitor:
         """
         return self._wait(self._client.execute(command, arguments or None), timeout, command)
 
+    def hand_over(self, name: str, descriptor: int) -> None:
+        """Give QEMU a copy of `descriptor`, which it calls `name`. Raises as `execute` does."""
+        self._wait(self._hand_over(name, descriptor), _TIMEOUT, "getfd")
+
     def hmp(self, line: str, timeout: float = _TIMEOUT) -> str:
         """Return what the human monitor prints for `line`."""
         text: str = self.execute("human-monitor-command", timeout, **{"command-line": line})
@@ -95,6 +99,10 @@ class Monitor:
     async def _connect(self) -> None:
         await self._client.connect(self._channel)
         self._listener = asyncio.create_task(self._listen())
+
+    async def _hand_over(self, name: str, descriptor: int) -> None:
+        self._client.send_fd_scm(descriptor)
+        await self._client.execute("getfd", {"fdname": name})
 
     async def _disconnect(self) -> None:
         self._listener.cancel()

@@ -48,7 +48,9 @@ class Files:
     `items` are fw_cfg items: name to file. `monitor` is the descriptor of a socket that speaks
     QMP, -1 for no monitor. `console` is the file that the console is written to, "" for standard
     output; `results` is the file for what leaves through the port of results, "" for no such
-    port.
+    port. `memory` is the file that holds the guest's memory, "" for none: what the guest writes
+    stays there if it is `shared`, else it is the guest's own. An `incoming` guest waits for a
+    saved state instead of booting.
     """
 
     kernel: str
@@ -57,6 +59,9 @@ class Files:
     monitor: int = -1
     console: str = ""
     results: str = ""
+    memory: str = ""
+    shared: bool = False
+    incoming: bool = False
 
 
 def kernel_args(machine: Machine, more: Sequence[str] = ()) -> list[str]:
@@ -83,7 +88,7 @@ def qemu_argv(
     """
     argv = [PROGRAM, "-no-user-config", "-nodefaults", "-display", "none"]
     argv += ["-machine", machine.board, *_time(machine, accelerator, world)]
-    argv += ["-cpu", machine.cpu, "-smp", str(machine.cpus), *_memory(machine)]
+    argv += ["-cpu", machine.cpu, "-smp", str(machine.cpus), *_memory(machine, files)]
     if machine.boot == "pvh":
         # qboot knows nothing but to start a kernel, and does it 80 ms sooner than SeaBIOS.
         argv += ["-bios", "qboot.rom"]
@@ -101,6 +106,8 @@ def qemu_argv(
         argv += ["-netdev", "user,id=net,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"]
         argv += ["-device", "virtio-net-pci,netdev=net,romfile="]
     argv += ["-action", f"reboot=shutdown,shutdown={'pause' if keep else 'poweroff'}"]
+    if files.incoming:
+        argv += ["-incoming", "defer"]
     argv += ["-sandbox", _SANDBOX]
     return argv
 
@@ -111,8 +118,13 @@ def _time(machine: Machine, accelerator: str, world: int) -> list[str]:
     return ["-accel", _ACCELERATORS[accelerator]]
 
 
-def _memory(machine: Machine) -> list[str]:
+def _memory(machine: Machine, files: Files) -> list[str]:
     argv = ["-m", f"{machine.memory_mib}M"]
+    if files.memory:
+        share = "on" if files.shared else "off"
+        backend = f"memory-backend-file,id=memory,size={machine.memory_mib}M"
+        argv += ["-object", f"{backend},mem-path={files.memory},share={share}"]
+        argv += ["-machine", "memory-backend=memory"]
     if machine.nodes == 1:
         return argv
     size, cpus = machine.memory_mib // machine.nodes, machine.cpus // machine.nodes

@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ class BootRequest:
     Without a `command` it is a shell where standard input is a terminal, else what comes from
     there is run as a script. `boot_timeout` 0 stands for the limits `boot` and `silence`, scaled
     to the host's speed. With `batch`, and always on a deterministic machine, the command is baked
-    into the image.
+    into the image. With `snapshot` the guest is restored from one, which is made if need be.
     """
 
     variant: str
@@ -57,6 +58,7 @@ class BootRequest:
     kernel_args: tuple[str, ...] = ()
     world: int = 0
     batch: bool = False
+    snapshot: bool = False
     as_json: bool = False
     bases: Mapping[str, str] = field(default_factory=dict)
     kernel_patches: Path = KERNEL_PATCHES
@@ -108,6 +110,8 @@ def check_request(request: BootRequest, machine: Machine) -> None:
             f"machine {request.machine!r} has no worlds",
             hint=f"take --machine {DETERMINISTIC}, or leave --machine out",
         )
+    if request.snapshot and request.batch:
+        raise UserError("a batch is part of its image: no snapshot has it", hint="drop --snapshot")
     if (request.batch or machine.deterministic) and not request.command:
         raise UserError(
             "a batch needs a command: nothing goes into its guest after the start",
@@ -132,24 +136,26 @@ def _interactive(
     kernel: Kernel, image: Path, machine: Machine, folder: Path, request: BootRequest
 ) -> dict[str, Any]:
     """Run the command in a guest that takes commands; return the facts for the JSON object."""
-    guest = Guest(
-        kernel,
-        image,
-        machine,
-        folder,
-        accelerator=request.accelerator,
-        kernel_args=request.kernel_args,
-        keep_log=False,
+    options: dict[str, Any] = {
+        "accelerator": request.accelerator,
+        "kernel_args": request.kernel_args,
+        "keep_log": False,
         **_limits(request),
-    )
-    facts: dict[str, Any] = {"stdout": "", "stderr": ""}
+    }
+    facts: dict[str, Any] = {"stdout": "", "stderr": "", "restored": request.snapshot}
+    way: AbstractContextManager[Guest] = Guest(kernel, image, machine, folder, **options)
+    if request.snapshot:
+        from harness.guest.snapshot import restored
+
+        way = restored(kernel, image, machine, folder, **options)
+    guest = way if isinstance(way, Guest) else None
     try:
-        with guest:
+        with way as guest:
             facts["exit_code"] = facts["status"] = _command(guest, request, facts)
         facts["outcome"] = Outcome.PASS if facts["status"] == 0 else Outcome.FAIL
     except PatchbedError as error:
         facts |= _trouble(error)
-    return facts | _circumstances(guest)
+    return facts | (_circumstances(guest) if guest is not None else {})
 
 
 def _batch(

@@ -36,6 +36,7 @@ def test_words_stay_what_they_are(words: list[str]) -> None:
         (BootRequest("b", world=1, command=("true",)), "q35-4g", "has no worlds"),
         (BootRequest("b"), "deterministic", "needs a command"),
         (BootRequest("b", batch=True), "q35-4g", "needs a command"),
+        (BootRequest("b", batch=True, snapshot=True, command=("a",)), "q35-4g", "drop --snapshot"),
     ],
 )
 def test_what_a_machine_can_not_do(request_: BootRequest, machine: str, problem: str) -> None:

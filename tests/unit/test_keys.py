@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.guest.keys import make_keys
+from harness.guest.keys import load_keys, make_keys, save_keys
 
 
 def test_keys_are_made_for_each_boot() -> None:
@@ -38,3 +38,21 @@ def test_our_key_is_the_one_that_is_let_in() -> None:
     name, blob = keys.authorized_keys().split()
     assert name == b"ecdsa-sha2-nistp256"
     assert keys.user_key().get_base64().encode() == blob
+
+
+def test_saved_keys_are_the_same_again() -> None:
+    keys = make_keys()
+    again = load_keys(save_keys(keys))
+    assert again.authorized_keys() == keys.authorized_keys()
+    assert again.host_key() == keys.host_key()
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"-----END PRIVATE KEY-----\n" * 2])
+def test_what_are_no_keys_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        load_keys(data)
+
+
+def test_one_key_is_not_enough() -> None:
+    with pytest.raises(ValueError, match="two keys"):
+        load_keys(save_keys(make_keys())[: len(save_keys(make_keys())) // 2 + 1])

@@ -122,3 +122,13 @@ def test_nodes_share_memory_and_cpus() -> None:
 
 def test_no_gigabyte_pages() -> None:
     assert option(qemu_argv(FILES, load_machine("nogbpages"), "tcg"), "-cpu") == "max,pdpe1gb=off"
+
+
+def test_a_snapshots_memory_is_shared_while_it_is_made_and_private_after() -> None:
+    making = qemu_argv(Files("k", "i", memory="/m", shared=True), MACHINE, "tcg")
+    assert "memory-backend-file,id=memory,size=1024M,mem-path=/m,share=on" in making
+    assert "memory-backend=memory" in making
+    assert "-incoming" not in making
+    restoring = qemu_argv(Files("k", "i", memory="/m", incoming=True), MACHINE, "tcg")
+    assert "memory-backend-file,id=memory,size=1024M,mem-path=/m,share=off" in restoring
+    assert option(restoring, "-incoming") == "defer"
