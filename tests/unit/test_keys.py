@@ -49,7 +49,7 @@ def test_saved_keys_are_the_same_again() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"-----END PRIVATE KEY-----\n" * 2])
 def test_what_are_no_keys_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         load_keys(data)
 
 
