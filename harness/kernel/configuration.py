@@ -7,7 +7,6 @@ configurator made in it, so that the next profile costs seconds, and a known one
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from dataclasses import asdict
@@ -51,6 +50,7 @@ _NEEDED = re.compile(
     r"(?:.*/)?Kconfig[^/]*|scripts/.*|Makefile|Kbuild|arch/x86/(?:Makefile[^/]*|configs/.*)"
     r"|kernel/configs/.*"
 )
+_FOLDER = "kconfig"
 _SOURCE, _SYMBOLS, _FINAL = "linux", "symbols.json", "final"
 
 
@@ -92,7 +92,7 @@ class _Entry:
         self._request = request
         self._cache = cache
         self._teller = teller
-        self._folder = cache.root / "kconfig" / _entry_key(request)
+        self._folder = cache.root / _FOLDER / _entry_key(request)
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
         self._log = cache.logs / f"{now}-{request.variant.slug}-{request.profile.name}-config.log"
 
@@ -100,14 +100,11 @@ class _Entry:
         """Return the configuration, made if the entry has it not."""
         request = self._request
         result = self._folder / _FINAL / f"{request.inputs()}.json"
-        made = _read(result)
-        if made is None:
-            purpose = f"{command_name()}: {request.variant}"
-            with self._cache.hold(
-                f"kconfig-{self._folder.name[:32]}", purpose, self._teller.waiting
-            ):
-                made = _read(result) or self._make(result)
-        self._folder.touch()
+        purpose = f"{command_name()}: {request.variant}"
+        with self._cache.hold(_lock(self._folder), purpose, self._teller.waiting):
+            made = _read(result) or self._make(result)
+            tree = _load_symbols(self._folder / _SYMBOLS)
+            self._folder.touch()
         return Configuration(
             variant=str(request.variant),
             profile=request.profile.name,
@@ -116,7 +113,7 @@ class _Entry:
             config=parse_config(made["config"]),
             wanted=request.wanted,
             left_out=request.left_out,
-            tree=_load_symbols(self._folder / _SYMBOLS),
+            tree=tree,
         )
 
     def _make(self, result: Path) -> dict[str, str]:
@@ -126,7 +123,7 @@ class _Entry:
         with kept_on_failure(self._log):
             if not (self._folder / _SYMBOLS).is_file():
                 self._prepare()
-                _forget_oldest(self._folder.parent)
+                _forget_oldest(self._cache)
             self._teller.phase("configure")
             tree = self._work_tree(self._folder / _SOURCE)
             start = self._start(tree)
@@ -218,9 +215,25 @@ def _load_symbols(path: Path) -> Tree:
     return Tree(definitions, kept["selects"], kept["implies"])
 
 
-def _forget_oldest(folder: Path) -> None:
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    entries.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
-    for entry in entries[_KEPT:]:
-        with contextlib.suppress(OSError):
+def entries(cache: Cache) -> list[Path]:
+    """Return the folders that the cache keeps to configure in, the last used first."""
+    folder = cache.root / _FOLDER
+    found = [] if not folder.is_dir() else [e for e in folder.iterdir() if e.name[0] != "."]
+    return sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)
+
+
+def remove_entry(cache: Cache, entry: Path) -> bool:
+    """Remove one of them; return whether it is gone: one that is in use stays."""
+    with cache.try_hold(_lock(entry), f"{command_name()}: removes") as held:
+        if held and entry.exists():
             discard(entry)
+        return held
+
+
+def _forget_oldest(cache: Cache) -> None:
+    for entry in entries(cache)[_KEPT:]:
+        remove_entry(cache, entry)
+
+
+def _lock(entry: Path) -> str:
+    return f"kconfig-{entry.name[:32]}"

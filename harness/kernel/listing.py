@@ -12,11 +12,13 @@ from pathlib import Path
 
 from harness.kernel.artifact import META, read_meta
 from harness.kernel.cache import Cache, discard
+from harness.kernel.configuration import entries, remove_entry
 from harness.kernel.filestate import walk
 from harness.kernel.trees import RECORD, read_record, remove_tree
 
 KERNEL, TREE, MODULES = "kernel", "tree", "modules"
 PROGRAMS, IMAGE, CCACHE, SOURCES = "programs", "image", "ccache", "sources"
+KCONFIG = "kconfig"
 # Never pruned: the one keeps its own limit, the other saves the longest wait.
 FIXED = (CCACHE, SOURCES)
 
@@ -48,14 +50,12 @@ def list_items(cache: Cache) -> list[Item]:
         *kernels.values(),
         *(_tree(folder, kernels.get(folder.name)) for folder in _entries(cache.trees)),
         *(_modules(folder, kernels) for folder in _entries(cache.modules)),
-        *(
-            _plain(PROGRAMS, folder, "of testcases")
-            for folder in _entries(cache.root / "programs")
-        ),
+        *(_plain(PROGRAMS, folder, "of testcases") for folder in _entries(cache.root / "programs")),
         *(
             _plain(IMAGE, file, "a guest's files")
             for file in sorted((cache.root / "images").glob("*.cpio.gz"))
         ),
+        *(_plain(KCONFIG, folder, "to configure in") for folder in entries(cache)),
         *(
             _plain(kind, folder, what)
             for kind, folder, what in (
@@ -97,6 +97,9 @@ def remove_items(cache: Cache, items: Iterable[Item]) -> list[Item]:
     for item in items:
         if item.kind == TREE:
             if not remove_tree(cache, item.folder):
+                continue
+        elif item.kind == KCONFIG:
+            if not remove_entry(cache, item.folder):
                 continue
         elif item.folder.is_dir():
             discard(item.folder)

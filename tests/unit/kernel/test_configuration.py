@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from harness.cli.kernel_config import config
 from harness.errors import BuildError, ConfigError, UserError
-from harness.kernel.configuration import obtain_configuration
+from harness.kernel.configuration import entries, obtain_configuration
+from harness.kernel.listing import KCONFIG, list_items, remove_items
 from harness.kernel.provenance import Configuration, State, lines_of
 from harness.kernel.request import Where
 from harness.kernel.variant import parse
@@ -66,6 +67,17 @@ def test_only_what_configuring_reads_is_checked_out(project: Project) -> None:
     assert (source / "arch/x86/Kconfig").is_file()
     assert not (source / "mm/pages.c").exists()
     assert list(project.cache.work.glob("*/")) == []
+
+
+def test_what_is_kept_is_listed_and_can_go(project: Project) -> None:
+    first = obtain(project)
+    (item,) = (item for item in list_items(project.cache) if item.kind == KCONFIG)
+    assert [item.folder] == entries(project.cache)
+    with project.cache.hold(f"kconfig-{item.key[:32]}", "a test", lambda _holder: None):
+        assert remove_items(project.cache, [item]) == []
+    assert remove_items(project.cache, [item]) == [item]
+    assert entries(project.cache) == []
+    assert obtain(project) == first
 
 
 def test_a_series_brings_symbols_and_lines(project: Project) -> None:
