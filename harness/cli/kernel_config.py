@@ -186,9 +186,9 @@ def _show_differences(left: Configuration, right: Configuration, *, as_json: boo
         return
     for each in found:
         typer.echo(f"CONFIG_{each.symbol}: {each.left.value} -> {each.right.value}: {_why(each)}")
+    count = "1 symbol differs" if len(found) == 1 else f"{len(found)} symbols differ"
     typer.echo(
-        f"{len(found)} symbols differ between {left.variant} ({left.profile})"
-        f" and {right.variant} ({right.profile})"
+        f"{count} between {left.variant} ({left.profile}) and {right.variant} ({right.profile})"
     )
 
 

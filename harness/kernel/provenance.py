@@ -105,7 +105,14 @@ def origin_of(configuration: Configuration, symbol: str) -> Origin:
     value = configuration.value(symbol)
     for request in configuration.wanted.requests:
         if request.symbol == symbol and request.value == value:
-            return Origin(symbol, value, f"asked for by {request.where}")
+            asked = f"asked for by {request.where}"
+            if value == "n" or kconfig_reasons.settable(
+                configuration.tree, configuration.config, symbol
+            ):
+                return Origin(symbol, value, asked)
+            # Asking sets nothing here; it only makes sure.
+            why = _why_set(configuration, symbol, value)
+            return Origin(symbol, value, f"{asked}; {why}")
     if value == "n":
         return Origin(symbol, value, "; ".join(_why_unset(configuration, symbol)))
     return Origin(symbol, value, _why_set(configuration, symbol, value))

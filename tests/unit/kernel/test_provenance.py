@@ -150,6 +150,13 @@ def test_where_a_value_comes_from(tmp_path: Path, symbol: str, value: str, words
     assert {each.symbol for each in unasked(given)} == config.keys() - {"PARENT"}
 
 
+def test_who_asks_for_what_nobody_can_set_is_not_the_reason(tmp_path: Path) -> None:
+    config = {"PARENT": "y", "CHOSEN": "y"}
+    given = configuration(tmp_path, config, {"a": "CONFIG_PARENT=y\nCONFIG_CHOSEN=y\n"})
+    assert origin_of(given, "CHOSEN").words == "asked for by a:2; selected by PARENT"
+    assert origin_of(given, "PARENT").words == "asked for by a:1"
+
+
 def test_all_that_there_is_to_say_about_a_symbol(tmp_path: Path) -> None:
     given = configuration(tmp_path, {}, {"a": "CONFIG_CHILD=y\n"})
     assert describe(given, "CHILD") == [
