@@ -35,9 +35,6 @@ NEEDED: Mapping[str, str] = {
 }
 # Devices that some machines have: loaded where the kernel has them as modules.
 _ALSO = ("virtio_console", "virtio_rng")
-_ARCHITECTURES = ["ALPHA", "ARC", "ARM", "ARM64", "CSKY", "HEXAGON", "LOONGARCH", "M68K"]
-_ARCHITECTURES += ["MICROBLAZE", "MIPS", "NIOS2", "OPENRISC", "PARISC", "PPC", "RISCV", "S390"]
-_ARCHITECTURES += ["SPARC", "SUPERH", "UML", "X86_32", "XTENSA"]
 _OPEN = {".xz": lzma.decompress}
 
 
@@ -49,13 +46,6 @@ def lacking(config: Mapping[str, str], has_modules: bool) -> list[str]:
         for symbol, module in NEEDED.items()
         if config.get(symbol, "n") not in (enough if module else ("y",))
     ]
-
-
-def other_architecture(config: Mapping[str, str]) -> str:
-    """Return the symbol of the architecture that `config` is for; "" if that is x86-64."""
-    if config.get("X86_64") == "y":
-        return ""
-    return next((name for name in _ARCHITECTURES if config.get(name) == "y"), "")
 
 
 def write_boot_modules(modules: Path, target: Path) -> list[str]:

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.kernel.architecture import other_architecture
 from harness.kernel.artifact import FORMAT, META, Kernel, load_kernel
-from harness.kernel.boot_modules import lacking, other_architecture, write_boot_modules
+from harness.kernel.boot_modules import lacking, write_boot_modules
 from harness.kernel.bzimage import embedded_config, extract_vmlinux, is_bzimage
 from harness.kernel.cache import (
     Cache,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.kernel import recipe
+from harness.kernel.architecture import refuse_other_architecture
 from harness.kernel.cache import Cache, digest_json
 from harness.kernel.compiler import Compiler, find_compiler
 from harness.kernel.fragment import Merged, merge, parse_fragment, select
@@ -93,9 +94,11 @@ def resolve(
 
     Raises:
         UserError: there is no such base, series, version or profile.
+        BuildError: build.config: a line asks for another architecture.
         InfrastructureError: the disk is full, or the compiler is missing.
     """
     loaded = load_profile(profile, where.config)
+    refuse_other_architecture(loaded.requests, str(variant))
     source = find_source(variant.base, where.bases)
     base = obtain_base(source, cache, teller.phase, teller.waiting)
     series = None
@@ -103,7 +106,9 @@ def resolve(
     if variant.patched:
         series = load_series(variant.series, variant.version, base.series_version, where.series)
         text = "\n".join(series.config)
-        requests += parse_fragment(text, str(series), series.folder / FILE_NAME)
+        own = parse_fragment(text, str(series), series.folder / FILE_NAME)
+        refuse_other_architecture(own, str(variant))
+        requests += own
     asked, left_out = select(requests, base.series_version)
     return Request(
         variant,
