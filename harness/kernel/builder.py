@@ -33,6 +33,7 @@ from harness.kernel.interrupt import terminable
 from harness.kernel.prebuilt import find_prebuilt, obtain_prebuilt
 from harness.kernel.request import Request, Where, resolve
 from harness.kernel.reuse import FORKED, CompilerCache, Reuse, read_stats_log
+from harness.kernel.shadows import may_be_misled, note_base
 from harness.kernel.teller import Teller
 from harness.kernel.trees import GIT, SOURCE, keep_tree
 from harness.kernel.variant import Variant
@@ -185,8 +186,7 @@ class _Build:
             patched = patch_source(folder, request, self._cache, self._teller)
             checkout = Checkout(self._cache, request, patched, self._teller)
             reuse = checkout.nearest() if self._fork else checkout.clean("it was asked for")
-            stats = folder / "ccache-stats"
-            tree = WorkTree(folder / SOURCE, self._tools, self._log, stats)
+            tree = self._work_tree(folder, patched)
             key = self._configure(tree, patched)
             purpose = f"{command_name()}: {request.variant}"
             with self._cache.hold(f"key-{key[:32]}", purpose, self._teller.waiting):
@@ -200,6 +200,13 @@ class _Build:
         if built is None:
             raise RuntimeError(f"the entry just written to {self._cache.kernels / key} is damaged")
         return replace(built, cached=False)
+
+    def _work_tree(self, folder: Path, patched: Patched) -> WorkTree:
+        """Return the tree in `folder` for make."""
+        misled = may_be_misled(self._cache, patched.git, patched.commit)
+        note_base(self._cache, self._request.base.commit)
+        stats = folder / "ccache-stats"
+        return WorkTree(folder / SOURCE, self._tools, self._log, stats, direct=not misled)
 
     def _configure(self, tree: WorkTree, patched: Patched) -> str:
         """Configure; return the build's key."""

@@ -7,17 +7,17 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from harness.kernel.filestate import State, walk
 from harness.kernel.gitstore import Git
+from harness.kernel.shadows import shadowed_by
 from harness.kernel.trees import KeptTree
 
 _BUILD = "build/"
 _NO_TEXT = (".o", ".a", ".ko")
-_INCLUDED = (".h", ".inc", ".c", ".S")
 _MOST_TEXT = 4 << 20
 _AT_ONCE = 500
 
@@ -146,18 +146,6 @@ def _copy_object(source: Path, copy: Path, old: bytes, new: bytes) -> None:
             shutil.copystat(source, copy)
             return
     shutil.copy2(source, copy)
-
-
-def shadowed_by(added: Iterable[str], names: Iterable[str]) -> list[str]:
-    """Return those of `names` that an `added` source may stand in front of from now on.
-
-    An object whose header was found in a later folder of the search path does not know of the
-    new one: what it was made from must look changed, so that it is made again.
-    """
-    sources = {PurePosixPath(name).name for name in added if name.endswith(_INCLUDED)}
-    if not sources:
-        return []
-    return [name for name in names if name.rpartition("/")[2] in sources]
 
 
 def _remove_empty(path: Path, top: Path) -> None:

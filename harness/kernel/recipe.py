@@ -19,13 +19,16 @@ USUAL_STEPS = 1650
 _CCACHE_SIZE = "10G"
 
 
-def build_environment(ccache: Path | None, tree: Path, stats: Path | None = None) -> dict[str, str]:
+def build_environment(
+    ccache: Path | None, tree: Path, stats: Path | None = None, *, direct: bool = True
+) -> dict[str, str]:
     """Return all of the environment for make.
 
     The dates and names that a kernel carries are fixed: the same source gives the same bytes.
     `ccache` is the compiler cache's folder, None for none; paths below `tree` are hashed as
     relative, so that one tree hits what another has left. ccache tells in the file `stats`, if
-    any, how each call went.
+    any, how each call went. Unless `direct`, it runs the preprocessor before it believes that it
+    knows an object.
     """
     fixed = {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -45,6 +48,8 @@ def build_environment(ccache: Path | None, tree: Path, stats: Path | None = None
         return fixed
     if stats is not None:
         fixed["CCACHE_STATSLOG"] = str(stats)
+    if not direct:
+        fixed["CCACHE_NODIRECT"] = "1"
     return fixed | {
         "CCACHE_DIR": str(ccache),
         "CCACHE_CONFIGPATH": "/dev/null",

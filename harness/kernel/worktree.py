@@ -26,13 +26,15 @@ class Tools:
 class WorkTree:
     """The source at `source`, and `source/build`, with the log that make writes to.
 
-    `stats` is a file in which ccache tells how the calls of a make with progress went.
+    `stats` is a file in which ccache tells how the calls of a make with progress went; `direct`
+    is whether its direct mode can be trusted.
     """
 
     source: Path
     tools: Tools
     log: Path
     stats: Path | None = None
+    direct: bool = True
 
     @property
     def build(self) -> Path:
@@ -55,7 +57,9 @@ class WorkTree:
             niceness=self.tools.niceness,
         )
         stats = self.stats if progress is not None else None
-        environment = recipe.build_environment(self.tools.ccache, self.source, stats)
+        environment = recipe.build_environment(
+            self.tools.ccache, self.source, stats, direct=self.direct
+        )
         with self.log.open("a", encoding="utf-8") as log:
             make = Make(self.source, environment, log, self.log)
             return make.run(argv, outcome=outcome, what=what, progress=progress)
