@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
 import time
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +26,8 @@ class Console:
     """Reads a console until its end into `log`, and tells what it says.
 
     Its own thread calls `on_report` for each trouble, `on_marker` once when a line holds
-    `marker`, and `on_end` when there is nothing more to come.
+    `marker`, `on_end` when there is nothing more to come, and `on_log_error` once if the log
+    can't be written: it is read on without.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Console:
         on_report: Callable[[Report], None],
         on_marker: Callable[[], None],
         on_end: Callable[[], None],
+        on_log_error: Callable[[OSError], None] = lambda _error: None,
     ) -> None:
         self._output = output
         self._log = log
@@ -43,6 +47,7 @@ class Console:
         self._on_report = on_report
         self._on_marker = on_marker
         self._on_end = on_end
+        self._on_log_error = on_log_error
         self._detector = CrashDetector()
         self._tail = b""
         self._marked = False
@@ -50,7 +55,7 @@ class Console:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._read, name="console", daemon=True)
         self.last_byte = time.monotonic()
-        self.log_error: OSError | None = None
+        self._log_error: OSError | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -90,7 +95,12 @@ class Console:
             return self._detector.flush()
 
     def _read(self) -> None:
-        with self._log.open("wb", buffering=0) as log:
+        with contextlib.ExitStack() as stack:
+            log: FileIO | None = None
+            try:
+                log = stack.enter_context(self._log.open("wb", buffering=0))
+            except OSError as error:
+                self._lose_log(error)
             while True:
                 wait = QUIET if self._detector.open else None
                 if not select.select([self._output], [], [], wait)[0]:
@@ -101,13 +111,19 @@ class Console:
                     break
                 # A full disk must not stop the reading: the guest would wait for us for ever.
                 try:
-                    log.write(data)
+                    if log is not None:
+                        log.write(data)
                 except OSError as error:
-                    self.log_error = error
+                    self._lose_log(error)
                 self._take(data)
         self._tell(self._flush())
         self._hand_on(b"")
         self._on_end()
+
+    def _lose_log(self, error: OSError) -> None:
+        if self._log_error is None:
+            self._log_error = error
+            self._on_log_error(error)
 
     def _take(self, data: bytes) -> None:
         self.last_byte = time.monotonic()

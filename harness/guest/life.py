@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import shlex
@@ -44,6 +45,8 @@ _POLL = 0.1
 # waits for the other CPUs meanwhile.
 _LOOK = 5.0
 _NMI = 20.0
+# What goes wrong where a disk is full, broken, or not to be written.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 # Why a guest's machine stops by itself: the reasons of QEMU's SHUTDOWN event.
 _LAST_EVENTS = {
     "guest-reset": (Kind.RESET, "the machine was reset without a word (triple fault or reboot)"),
@@ -123,8 +126,10 @@ class Life:
         try:
             self._begin()
             self._boot()
-        except BaseException:
+        except BaseException as error:
             self._end()
+            if isinstance(error, OSError) and error.errno in _DISK:
+                raise self._unwritable(error) from error
             raise
         return self
 
@@ -240,6 +245,7 @@ class Life:
             on_report=self._report,
             on_marker=self._said_ready,
             on_end=self._console_ended,
+            on_log_error=lambda error: self._fail(self._unwritable(error)),
         )
         self._console = self._stack.enter_context(console)
 
@@ -345,6 +351,13 @@ class Life:
     def _stopped(self, title: str, kind: Kind = Kind.POWER_OFF) -> None:
         self.console.settle()
         self._die(GuestDied(Outcome.KERNEL_LOST, title, lines=self.console.tail(), kind=kind))
+
+    def _unwritable(self, error: OSError) -> InfrastructureError:
+        return InfrastructureError(
+            Outcome.INFRA_DISK,
+            f"can't keep what the boot says in {self.folder}: {error.strerror}",
+            hint="make room on that disk",
+        )
 
     def _console_ended(self) -> None:
         if self._ending or self._process is None:
