@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from harness.errors import UserError
 
 SCHEMES = ("git", "tree", "tarball", "image")
+# Those whose rest is a path to its end.
+_PATHS = ("tree", "tarball", "image")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HINT = "write BASE or BASE+SERIES@VERSION, e.g. debian-6.1+gfp-unmapped@v1"
 
@@ -49,7 +51,8 @@ def parse(text: str) -> Variant:
     series, at, version = rest.partition("@")
     if at and _NAME.fullmatch(series) and _NAME.fullmatch(version):
         return Variant(_base(base, text), series, version)
-    if ":" in text and ("/" in rest or not _NAME.fullmatch(series)):
+    is_path = not at and text.partition(":")[0] in _PATHS
+    if is_path or (":" in text and ("/" in rest or not _NAME.fullmatch(series))):
         return Variant(_base(text, text))
     if not at and _NAME.fullmatch(series):
         raise UserError(f"variant {text!r}: series {series!r} has no version", hint=_HINT)
