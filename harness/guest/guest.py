@@ -17,11 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from harness.errors import InfrastructureError, PatchbedError, UserError
+from harness.errors import GuestDied, InfrastructureError, PatchbedError, UserError
 from harness.guest import qemu, speed
 from harness.guest.completed import Completed
 from harness.guest.life import Life
 from harness.guest.machine import Machine
+from harness.guest.silence import LockupWatch
+from harness.guest.speed import scaled
+from harness.guest.trouble import Kind
+from harness.outcomes import Outcome
 
 if TYPE_CHECKING:
     from harness.guest.keys import BootKeys
@@ -40,8 +44,11 @@ class Guest(Life):
 
     With `keep_log`, `folder` gets the kernel's own log as dmesg too, if the guest is alive at the
     end. The other arguments are those of `Life`; it may take `boot_limit` until it accepts
-    commands.
+    commands. A CPU that has had interrupts off for `lockup_limit` seconds, scaled to the host's
+    speed, while nothing was said is a hard lockup; 0 for no such watch, as a debugger needs it.
     """
+
+    lockup_limit: float = 10.0
 
     def __init__(
         self,
@@ -147,6 +154,8 @@ class Guest(Life):
         self._await_ready()
         self._open_shell(keys)
         self.seconds_to_ready = time.monotonic() - self._started
+        if self.lockup_limit:
+            self._stack.enter_context(self._lockup_watch())
         if self.kernel.profile == speed.KNOWN_PROFILE:
             speed.remember(self.seconds_to_ready, self.accelerator)
 
@@ -203,13 +212,35 @@ class Guest(Life):
         from harness.guest.shell import Shell
 
         try:
-            shell = Shell(port, keys, self.check, self._wake[0])
+            shell = Shell(port, keys, self.check, self._wake[0], self._unanswered)
         except InfrastructureError as error:
             if self._failure is None:
                 self._give_up(f"said to be ready, but {error.message}")
                 self.check()
             raise
         self._shell = self._stack.enter_context(shell)
+
+    def _lockup_watch(self) -> LockupWatch:
+        def unreachable(error: InfrastructureError) -> None:
+            # What ended QEMU may not be told yet, and says more.
+            with contextlib.suppress(PatchbedError):
+                self._explain()
+                self._fail(error)
+
+        return LockupWatch(
+            self._look,
+            lambda: self.console.last_byte,
+            self._locked_up,
+            unreachable,
+            scaled(self.lockup_limit, self.accelerator),
+        )
+
+    def _unanswered(self, problem: str) -> None:
+        """Take it that no command gets through: find out whether the guest is to blame."""
+        lines = self.console.tail()
+        if self.examine(problem) is None and self._idle:
+            title = f"{problem}; {self._notes}"
+            self._die(GuestDied(Outcome.KERNEL_LOST, title, lines=lines, kind=Kind.SILENCE))
 
     def _save_log(self) -> None:
         with contextlib.suppress(PatchbedError):
