@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 if TYPE_CHECKING:
-    from paramiko import ECDSAKey
+    from harness.guest.ssh import ECDSAKey
 
 KIND = "ecdsa-sha2-nistp256"
 _NAME = KIND.encode()
@@ -47,7 +47,7 @@ class BootKeys:
 
     def user_key(self) -> ECDSAKey:
         """Return our key as paramiko wants it."""
-        from paramiko import ECDSAKey
+        from harness.guest.ssh import ECDSAKey
 
         return ECDSAKey(vals=(self.user, self.user.public_key()))
 

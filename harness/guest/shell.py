@@ -15,12 +15,11 @@ from itertools import count
 from types import TracebackType
 from typing import Self
 
-from paramiko import Channel, SSHException, Transport
-
 from harness.errors import CommandTimeout, InfrastructureError
 from harness.guest.completed import Completed
 from harness.guest.image import PATH
 from harness.guest.keys import KIND, BootKeys
+from harness.guest.ssh import Channel, SSHException, Transport
 from harness.outcomes import Outcome
 
 # The exchanges that cost the guest least, measured under TCG; the first common one is taken.

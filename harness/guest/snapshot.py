@@ -200,13 +200,12 @@ class SnapshotBoot(Guest):
 
     def key(self, initrd: bytes) -> str:
         """Return what tells this snapshot from others: all that its guest depends on."""
+        files = qemu.Files("kernel", "initrd")
         parts = [
             _FORMAT,
             self.kernel.key,
             hashlib.sha256(initrd).hexdigest(),
-            self.machine.model_dump(mode="json"),
-            self._choose().name,
-            self.kernel_args,
+            qemu.qemu_argv(files, self.machine, self._choose().name, self.kernel_args),
             host(),
             _BOOT_ID.read_text(encoding="ascii"),
         ]

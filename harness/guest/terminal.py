@@ -12,9 +12,8 @@ import termios
 import tty
 from collections.abc import Iterator
 
-from paramiko import Channel
-
 from harness.guest.shell import Shell
+from harness.guest.ssh import Channel
 
 _CHUNK = 1 << 16
 _STEP = 0.2

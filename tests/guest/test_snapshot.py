@@ -44,7 +44,8 @@ def test_two_at_once_are_one_boot_and_two_guests(restore: Restore, kernel: Kerne
             assert abs(int(said[-1]) - time.time()) < 20, "their clocks are right"
         assert one.run("echo kept > /tmp/file; uname -r").stdout.decode() == f"{kernel.release}\n"
         assert two.run("test -e /tmp/file").status == 1
-        assert (one.folder / "console-before.log").read_text().startswith("[    0.000000] Linux")
+        before = (one.folder / "console-before.log").read_text().splitlines()
+        assert "[    0.000000] Linux version" in before[0]
         with pytest.raises(GuestDied, match="sysrq triggered crash"):
             one.run("echo c > /proc/sysrq-trigger")
         assert two.run("true").status == 0
