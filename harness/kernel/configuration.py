@@ -42,7 +42,7 @@ from harness.kernel.worktree import Tools, WorkTree
 from harness.outcomes import Outcome
 
 # Part of every key: count it up when what an entry holds changes.
-_FORMAT = 1
+_FORMAT = 2
 _KEPT = 8
 _DISK_NEEDED = 64 << 20
 # What make reads to configure: about 2,300 of 80,000 files.
@@ -212,7 +212,7 @@ def _load_symbols(path: Path) -> Tree:
         symbol: [Definition(**definition) for definition in found]
         for symbol, found in kept["definitions"].items()
     }
-    return Tree(definitions, kept["selects"], kept["implies"])
+    return Tree(definitions, kept["selects"], kept["implies"], kept["foreign"])
 
 
 def entries(cache: Cache) -> list[Path]:

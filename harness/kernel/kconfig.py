@@ -7,13 +7,14 @@ This is no configurator: `make olddefconfig` decides, this explains.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _TYPES = ("bool", "tristate", "string", "int", "hex")
 _BLOCKS = ("if", "menu", "choice")
 _PROMPT = re.compile(r"(\"(?:[^\"\\]|\\.)*\"|'[^']*')\s*(?:if\s+(.*))?")
+_CONFIG = re.compile(r"^(?:menu)?config\s+(\w+)", re.MULTILINE)
 _CODE = re.compile(r"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*""")
 
 
@@ -46,18 +47,31 @@ class Tree:
     """The symbols of a source tree: their definitions, and who selects or implies them.
 
     Those two are by the symbol that is selected: who does, and on what condition ("" for none).
+    `foreign` are symbols that only other architectures have, with one that does.
     """
 
     definitions: dict[str, list[Definition]] = field(default_factory=dict)
     selects: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     implies: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    foreign: dict[str, str] = field(default_factory=dict)
 
 
 def read_tree(source: Path, *, architecture: str = "x86") -> Tree:
     """Return what the Kconfig files of the kernel at `source` define."""
     reader = _Reader(source, architecture)
     reader.read("Kconfig", [], 0)
+    reader.tree.foreign = _foreign(source, reader.tree.definitions)
     return reader.tree
+
+
+def _foreign(source: Path, known: Container[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in sorted(source.glob("arch/*/**/Kconfig*")):
+        text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+        for symbol in _CONFIG.findall(text):
+            if symbol not in known:
+                found.setdefault(symbol, file.relative_to(source).parts[1])
+    return found
 
 
 class _Reader:

@@ -120,6 +120,8 @@ def _parse(text: str) -> Expression:
 
 def unknown(tree: Tree, symbol: str) -> str:
     """Return words for a symbol that the kernel does not have, with those of a like name."""
+    if symbol in tree.foreign:
+        return f"{symbol} is a symbol of another architecture (arch/{tree.foreign[symbol]})"
     near = difflib.get_close_matches(symbol, tree.definitions, n=3)
     hint = f" (near: {', '.join(near)})" if near else ""
     return f"this kernel has no symbol {symbol}{hint}"

@@ -49,6 +49,8 @@ def tree(tmp_path: Path) -> Tree:
     (tmp_path / "arch/x86").mkdir(parents=True)
     shutil.copy(KCONFIG, tmp_path)
     (tmp_path / "arch/x86/Kconfig").write_text('config DEEP\n\tbool "Deep"\n')
+    (tmp_path / "arch/arm64/errata").mkdir(parents=True)
+    (tmp_path / "arch/arm64/errata/Kconfig").write_text("menuconfig ARM64_ERRATUM\nconfig ONE\n")
     return read_tree(tmp_path)
 
 
@@ -91,6 +93,10 @@ def test_any_text_has_logical_lines(text: str) -> None:
         assert line.strip()
 
 
+def test_what_we_have_too_is_not_of_another_architecture(tree: Tree) -> None:
+    assert tree.foreign == {"ARM64_ERRATUM": "arm64"}
+
+
 def test_help_and_remarks_are_left_out(tree: Tree) -> None:
     assert "NOT_THIS" not in tree.definitions
     (in_menu,) = tree.definitions["IN_MENU"]
@@ -116,6 +122,7 @@ def test_help_and_remarks_are_left_out(tree: Tree) -> None:
         ({"NUMBER": "8"}, "NUMBER", "9", "its range is 1 8"),
         ({}, "MACRO", "y", "(Kconfig:47): FIRST is n"),
         ({}, "OUTER", "m", "it is a bool (Kconfig:2): y or n, never m"),
+        ({}, "ARM64_ERRATUM", "y", "is a symbol of another architecture (arch/arm64)"),
         ({}, "OUTERR", "y", "this kernel has no symbol OUTERR (near: OUTER)"),
     ],
 )
