@@ -102,7 +102,7 @@ def compare_versions(
             f"{side.commit}..{git.find('HEAD')}"
             for side, git in zip(sides, (first, second), strict=True)
         ]
-        plain = second.run("range-diff", "--no-color", "--abbrev=40", *ranges)
+        plain = second.run("-c", "core.abbrev=40", "range-diff", "--no-color", *ranges)
         shown = second.run("range-diff", f"--color={'always' if colour else 'never'}", *ranges)
         subjects = [
             second.run("log", "--reverse", "--format=%s", commits).splitlines()
@@ -112,7 +112,7 @@ def compare_versions(
 
 
 def parse_range_diff(text: str, old: Sequence[str], new: Sequence[str]) -> list[Pair]:
-    """Return the pairs that `git range-diff --abbrev=40` prints.
+    """Return the pairs that `git range-diff` prints with whole ids.
 
     `old` and `new` are the subjects of the two versions' commits.
     """
@@ -210,11 +210,7 @@ def _subfolders(folder: Path) -> list[str]:
 
 def _commit(side: Side, folder: Path, store: Git, teller: Teller) -> Git:
     """Make commits of a version's patches; return the repository that they are in."""
+    teller.say("info", f"applying {len(side.patches)} patches of {side.text} to {side.base}")
     git = init_scratch(folder / "git", folder / "tree", store, side.commit)
-    apply_patches(
-        git,
-        side.patches,
-        f"{side.base} ({side.text})",
-        lambda done: teller.phase(f"apply {side.text}", done, len(side.patches)),
-    )
+    apply_patches(git, side.patches, f"{side.base} ({side.text})", lambda _done: None)
     return git
