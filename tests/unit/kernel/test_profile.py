@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+import re
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,9 @@ import pytest
 from harness import paths
 from harness.errors import ConfigError, UserError
 from harness.kernel.fragment import merge, select
-from harness.kernel.profile import list_profiles, load_profile
+from harness.kernel.profile import ProfileTable, list_profiles, load_profile
+
+DOCS = (paths.PROJECT / "docs" / "profiles.md").read_text(encoding="utf-8")
 
 
 def write(folder: Path, fragments: str) -> None:
@@ -20,6 +23,13 @@ def test_the_projects_own_profiles_can_be_read_and_do_not_contradict_themselves(
     assert "fast" in profiles
     for name in profiles:
         assert merge(load_profile(name).requests).conflicts == ()
+
+
+def test_every_profile_and_key_is_documented_and_no_other() -> None:
+    documented = re.findall(r"^\| `(\w+)` \| [^|]*\|[^|]*\|$", DOCS, re.MULTILINE)
+    assert documented == list(list_profiles())
+    keys = re.findall(r"^\| `(\w+)` \| [^|]*\|$", DOCS, re.MULTILINE)
+    assert sorted(keys) == sorted(ProfileTable.model_fields)
 
 
 def test_no_profile_asks_twice_for_the_same() -> None:
