@@ -96,7 +96,8 @@ def _name(folder: Path) -> str:
 class _Snapshot:
     """Git's view of a folder: an index of ours, and objects of ours beside those that it has.
 
-    The index remembers each file's size and times, so that only what changed is read again.
+    The index remembers each file's size and times, so that only what changed is read again; the
+    first is a copy of the repository's own.
     """
 
     def __init__(self, folder: Path, cache: Cache) -> None:
@@ -128,13 +129,41 @@ class _Snapshot:
             ) from error
 
     def _take(self) -> str:
-        (self._place / "objects").mkdir(parents=True, exist_ok=True)
+        index = self._place / "index"
+        if not index.is_file() and not self._seed(index):
+            index.unlink(missing_ok=True)
         replace_text(self._place / "path", f"{self._folder}\n")
         self._git("add", "--all", ".")
         more = self._more()
         if more:
             self._git("update-index", "--add", "--remove", "-z", "--stdin", stdin=more)
-        return self._git("write-tree").decode().strip()
+        return self._git("write-tree", "--missing-ok").decode().strip()
+
+    def _seed(self, index: Path) -> bool:
+        """Begin with the index of the folder's repository, if it has one that can be used."""
+        if self._repository is None:
+            return False
+        try:
+            users = self._folder / self._users("rev-parse", "--git-path", "index").strip()
+            index.parent.mkdir(parents=True, exist_ok=True)
+            # Its time tells git which files may have changed since without a trace.
+            shutil.copy2(users, index)
+            self._distrust()
+        except (OSError, GitError):
+            return False
+        return True
+
+    def _distrust(self) -> None:
+        """Look at files that git was told to overlook; but those left out of the folder stay so."""
+        flags: dict[bytes, list[bytes]] = {b"h": [], b"S": []}
+        for line in self._git("ls-files", "-v", "-z").split(b"\0"):
+            there = os.path.lexists(os.fsencode(self._folder) + b"/" + line[2:])
+            if line[:1] in flags and there:
+                flags[line[:1]].append(line[2:] + b"\0")
+        for flag, option in ((b"h", "--no-assume-unchanged"), (b"S", "--no-skip-worktree")):
+            if flags[flag]:
+                paths = b"".join(flags[flag])
+                self._git("update-index", option, "-z", "--stdin", stdin=paths)
 
     def _more(self) -> bytes:
         """Return the files to take although they are ignored, each with a NUL at its end."""
@@ -154,7 +183,8 @@ class _Snapshot:
     def pack(self, tree: str, store: Git) -> None:
         """Put the objects of `tree` that `store` lacks into it, as one pack."""
         objects = {tree}
-        for line in self._git("ls-tree", "-r", "-t", tree).decode(errors="replace").splitlines():
+        listed = _feed(self._argv("ls-tree", "-r", "-t", tree), self._environment(read=True))
+        for line in listed.splitlines():
             _, kind, name = line.split("\t")[0].split()
             if kind != "commit":
                 objects.add(name)
@@ -164,7 +194,7 @@ class _Snapshot:
             target = store.directory / "objects" / "pack" / "pack"
             settings = ("-c", "pack.compression=1", "-c", "pack.window=0")
             argv = self._argv(*settings, "pack-objects", "--quiet", str(target))
-            _feed(argv, self._environment(), missing)
+            _feed(argv, self._environment(read=True), missing)
         # The store has them now, and is an alternate of ours.
         shutil.rmtree(self._place / "objects", ignore_errors=True)
 
@@ -199,13 +229,20 @@ class _Snapshot:
             *("-c", f"core.excludesFile={self._excludes()}"),
             *("-c", "core.compression=1"),
             *("-c", "advice.addEmbeddedRepo=false"),
-            # Without a repository that has them, all files go into one pack, not one file each.
-            *(() if self._repository else ("-c", "core.bigFileThreshold=1")),
+            # All that is new goes into one pack, not one file each.
+            *("-c", "core.bigFileThreshold=1"),
             *arguments,
         ]
 
-    def _environment(self) -> dict[str, str]:
-        others = [self._store / "objects", *([self._repository] if self._repository else [])]
+    def _environment(self, *, read: bool = False) -> dict[str, str]:
+        """Return git's environment; only to `read` may it know the repository's own objects.
+
+        To write, git would set the times of those that it has no need to write.
+        """
+        others = [self._store / "objects"]
+        if read and self._repository is not None:
+            others.append(self._repository)
+        (self._place / "objects").mkdir(parents=True, exist_ok=True)
         return {
             **environment(),
             "GIT_INDEX_FILE": str(self._place / "index"),
@@ -215,7 +252,6 @@ class _Snapshot:
 
     def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
         argv = self._argv(*arguments)
-        (self._place / "objects").mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             argv,
             cwd=self._folder,
@@ -232,11 +268,18 @@ class _Snapshot:
         return done.stdout
 
 
-def _feed(argv: list[str], environ: dict[str, str], names: Iterable[str]) -> str:
+def _feed(argv: list[str], environ: dict[str, str], names: Iterable[str] = ()) -> str:
     """Run git with the ids `names` as its standard input; return what it prints."""
     text = "".join(f"{name}\n" for name in names)
     done = subprocess.run(
-        argv, env=environ, input=text, capture_output=True, text=True, check=False, cwd="/"
+        argv,
+        env=environ,
+        input=text,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        cwd="/",
     )
     if done.returncode != 0:
         if "No space left" in done.stderr:

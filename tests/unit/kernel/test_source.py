@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import hashlib
 import os
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.errors import UserError
+from harness.errors import InfrastructureError, UserError
+from harness.kernel.gitsource import near_names
 from harness.kernel.gitstore import Git
 from harness.kernel.source import (
     Base,
@@ -115,6 +119,113 @@ def test_a_reference_that_is_not_there(project: Project) -> None:
         bring(project, find_source(f"git:file://{project.source}@v9"))
     with pytest.raises(UserError, match="not a git repository"):
         bring(project, GitSource(str(project.config), "v9"))
+
+
+def test_a_commit_that_is_no_tip(project: Project) -> None:
+    first = commit(project, project.source)
+    (project.source / "mm/pages.c").write_text("changed\n")
+    project.git(project.source, "commit", "--quiet", "--all", "--message", "more")
+    base = bring(project, find_source(f"git:{project.source}@HEAD~1"))
+    assert base.commit == first
+    # Only what was asked for is fetched.
+    store = Git(project.cache.store)
+    assert store.run("rev-list", "--all", "--count").strip() == "1"
+
+
+@pytest.mark.parametrize("kind", ["bare", "shallow", "linked"])
+def test_kinds_of_repositories(project: Project, kind: str) -> None:
+    full = commit(project, project.source)
+    place = project.folder / "other"
+    if kind == "linked":
+        project.git(project.source, "worktree", "add", "--quiet", str(place), "-b", "side")
+    else:
+        options = ["--bare"] if kind == "bare" else ["--depth=1", "--no-local"]
+        address = f"file://{project.source}"
+        project.git(project.folder, "clone", "--quiet", *options, address, str(place))
+    base = bring(project, find_source(f"git:{place}@{full[:12]}"))
+    assert base.commit == full
+
+
+def test_a_reference_that_is_nearly_there(project: Project) -> None:
+    commit(project, project.source)
+    for tag in ("v6.1-rc1", "v6.1.7", "next"):
+        project.git(project.source, "tag", tag)
+    for place in (project.source, f"file://{project.source}"):
+        with pytest.raises(UserError, match=r"there is no 'v6\.1-rc2'; near: v6\.1-rc1"):
+            bring(project, find_source(f"git:{place}@v6.1-rc2"))
+
+
+def test_an_id_that_means_more_than_one(project: Project) -> None:
+    commit(project, project.source)
+    blobs = project.folder / "blobs"
+    blobs.mkdir()
+    ids: dict[str, str] = {}
+    for number in range(2000):
+        text = f"blob {len(str(number))}\0{number}"
+        name = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        if name[:4] in ids:
+            break
+        ids[name[:4]] = str(number)
+    for content in (ids[name[:4]], str(number)):
+        (blobs / content).write_text(content)
+        project.git(project.source, "hash-object", "-w", str(blobs / content))
+    with pytest.raises(UserError, match=f"'{name[:4]}' may be one of 2 objects: .*{name[:16]}"):
+        bring(project, GitSource(str(project.source), name[:4]))
+
+
+def test_ids_elsewhere_are_written_out(project: Project) -> None:
+    full = commit(project, project.source)
+    with pytest.raises(UserError) as caught:
+        bring(project, GitSource(f"file://{project.source}", full[:12]))
+    assert "write all 40 digits" in caught.value.hint
+    with pytest.raises(UserError, match=f"there is no '{'1' * 40}'"):
+        bring(project, GitSource(f"file://{project.source}", "1" * 40))
+
+
+def test_repositories_that_are_not_there(project: Project) -> None:
+    with pytest.raises(UserError, match="there is no folder /nosuch"):
+        bring(project, GitSource("/nosuch", "v1"))
+    with pytest.raises(UserError, match="nosuch"):
+        bring(project, GitSource("file:///nosuch", "v1"))
+
+
+def test_a_host_that_can_not_be_reached(project: Project) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}/linux.git"
+        for reference in ("v1", "1" * 40):
+            with pytest.raises(InfrastructureError, match="can't be reached: ") as caught:
+                bring(project, GitSource(address, reference))
+            assert "check the network" in caught.value.hint
+
+
+@given(st.text("abv.1", max_size=6), st.lists(st.text("abv.1", max_size=6), max_size=12))
+def test_near_names_are_names(wanted: str, names: list[str]) -> None:
+    near = near_names(wanted, names)
+    assert len(near) <= 5 and set(near) <= set(names) - {""}
+    if wanted and wanted in names:
+        assert near[0] == wanted
+
+
+def test_a_hash_that_is_none(project: Project) -> None:
+    with pytest.raises(UserError, match="'12ab' is no SHA-256"):
+        find_source(f"tarball:{project.tarball}#sha256=12ab")
+
+
+def test_relative_paths_and_the_home_folder(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setenv("HOME", str(project.folder))
+    for path in (f"./{project.tarball.name}", project.tarball.name, f"~/{project.tarball.name}"):
+        assert find_source(f"tarball:{path}") == TarballSource(project.tarball)
+
+
+def test_a_tarball_that_changes_is_read_again(project: Project) -> None:
+    before = bring(project, TarballSource(project.tarball))
+    (project.source / "mm/pages.c").write_text("changed\n")
+    project.pack()
+    assert bring(project, TarballSource(project.tarball)).tree != before.tree
 
 
 def test_debians_package(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

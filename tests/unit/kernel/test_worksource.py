@@ -146,6 +146,35 @@ def test_a_gitignore_that_ignores_everything(project: Project) -> None:
     assert "vmlinux" not in found
 
 
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_changes_that_git_was_told_to_overlook(project: Project, linux: Path, flag: str) -> None:
+    project.git(linux, "update-index", flag, "mm/pages.c")
+    (linux / "mm/pages.c").write_text("changed\n")
+    assert content(project, bring(project, linux), "mm/pages.c") == "changed\n"
+
+
+def test_a_sparse_work_tree_is_whole(project: Project, linux: Path) -> None:
+    project.git(linux, "sparse-checkout", "set", "--no-cone", "/*", "!/mm/")
+    assert not (linux / "mm").exists()
+    assert bring(project, linux).tree == project.git(linux, "rev-parse", "HEAD^{tree}").strip()
+
+
+def test_an_index_in_parts(project: Project, linux: Path) -> None:
+    project.git(linux, "update-index", "--split-index")
+    (linux / "mm/pages.c").write_text("changed\n")
+    assert content(project, bring(project, linux), "mm/pages.c") == "changed\n"
+
+
+def test_a_change_in_the_same_moment(project: Project, linux: Path) -> None:
+    """Of the same size, and before the clock moved: git's index can't tell by itself."""
+    file = linux / "mm/pages.c"
+    text = file.read_text()
+    for number in range(5):
+        file.write_text(text.replace("return 1;", f"return {number};"))
+        assert f"return {number};" in content(project, bring(project, linux), "mm/pages.c")
+        project.git(linux, "add", "mm/pages.c")
+
+
 def test_a_linked_work_tree(project: Project, linux: Path) -> None:
     other = project.folder / "other"
     project.git(linux, "worktree", "add", "--quiet", str(other), "-b", "side")
