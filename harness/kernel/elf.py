@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SECTION = re.compile(
-    r"\s*\[\s*\d+\]\s+(?P<name>\S+)\s+(?P<type>\S+)\s+(?P<address>[0-9a-f]+)"
+    r"\s*\[\s*\d+\]\s+(?P<name>\S+)\s+(?P<type>[A-Z][A-Z0-9_]*)\s+(?P<address>[0-9a-f]+)"
     r"\s+(?P<offset>[0-9a-f]+)\s+(?P<size>[0-9a-f]+)\s"
 )
 _NO_BITS = "NOBITS"
@@ -34,7 +34,7 @@ def parse_sections(output: str) -> list[Section]:
     found = []
     for line in output.splitlines():
         match = _SECTION.match(line)
-        if match and match["type"] not in (_NO_BITS, "NULL"):
+        if match and match["type"] != _NO_BITS:
             numbers = (int(match[key], 16) for key in ("address", "offset", "size"))
             found.append(Section(match["name"], *numbers))
     return found
