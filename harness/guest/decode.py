@@ -103,6 +103,17 @@ class Decoder:
             for frame, spot in zip(named, spots, strict=True)
         ]
 
+    def source_root(self) -> str:
+        """Return where the sources were when the kernel was built, "" where it does not tell.
+
+        Raises:
+            InfrastructureError: binutils are missing, or can't read a file.
+        """
+        landmark = self.symbols.find(_LANDMARK[0]) if self.has_lines else None
+        if landmark is None:
+            return ""
+        return _root(ask_addr2line(self._vmlinux, [landmark.address]).get(landmark.address, ()))
+
     def _name(self, frame: Frame, offset: int) -> Frame:
         """Return `frame` with its function, where it has but an address in the kernel."""
         symbol = None if frame.function else self.symbols.at(frame.address - offset)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 from harness.errors import GuestDied, InfrastructureError, PatchbedError, UserError
 from harness.guest import qemu, speed
 from harness.guest.completed import Completed
+from harness.guest.gdb import listen
 from harness.guest.life import Life
 from harness.guest.machine import Machine
 from harness.guest.silence import LockupWatch
@@ -49,6 +51,9 @@ class Guest(Life):
     """
 
     lockup_limit: float = 10.0
+    # Where gdb finds the guest, and whether it waits for that before its first instruction.
+    debugger: Path | None = None
+    halted: bool = False
 
     def __init__(
         self,
@@ -172,6 +177,10 @@ class Guest(Life):
             items = tuple(zip(_SECRETS, paths[2:4], strict=True))
             files = qemu.Files(paths[0], paths[1], items, monitor.fileno())
             files, more = self._complete(files, passed)
+            if self.debugger is not None:
+                stub = passed.enter_context(listen(self.debugger))
+                more = [*more, stub.fileno()]
+                files = replace(files, debugger=stub.fileno(), halted=self.halted)
             self._watch(self._start(files, [*inherit, *more]).console)
             keys = self._make_keys()
             for (_out, into), data in zip(

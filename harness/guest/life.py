@@ -12,7 +12,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +70,8 @@ class Life:
     dump_on_crash: bool = False
     modules: tuple[Path, ...] = ()
     again: tuple[str, ...] = ()
+    # Hears every byte of the console as it comes, b"" at its end.
+    on_console: Callable[[bytes], None] | None = None
 
     def __init__(
         self,
@@ -247,6 +249,8 @@ class Life:
             on_end=self._console_ended,
             on_log_error=lambda error: self._fail(self._unwritable(error)),
         )
+        if self.on_console is not None:
+            console.listen(self.on_console)
         self._console = self._stack.enter_context(console)
 
     def _keep_facts(self, initrd: str) -> None:
@@ -271,6 +275,11 @@ class Life:
             while time.monotonic() < deadline:
                 self.check()
                 self._changed.wait(_POLL)
+
+    def type(self, data: bytes) -> None:
+        """Type `data` on the serial console."""
+        if self._process is not None:
+            self._process.type(data)
 
     def examine(self, problem: str) -> PatchbedError | None:
         """Find out why the guest does not answer; return what it died of, None if it lives.

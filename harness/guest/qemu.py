@@ -50,7 +50,8 @@ class Files:
     output; `results` is the file for what leaves through the port of results, "" for no such
     port. `memory` is the file that holds the guest's memory, "" for none: what the guest writes
     stays there if it is `shared`, else it is the guest's own. An `incoming` guest waits for a
-    saved state instead of booting.
+    saved state instead of booting. `debugger` is the descriptor of a socket that listens for gdb,
+    -1 for none; a `halted` guest waits for that to go on.
     """
 
     kernel: str
@@ -62,6 +63,8 @@ class Files:
     memory: str = ""
     shared: bool = False
     incoming: bool = False
+    debugger: int = -1
+    halted: bool = False
 
 
 def kernel_args(machine: Machine, more: Sequence[str] = ()) -> list[str]:
@@ -100,6 +103,9 @@ def qemu_argv(
     if files.monitor >= 0:
         argv += ["-chardev", f"socket,id=monitor,fd={files.monitor}"]
         argv += ["-mon", "chardev=monitor,mode=control"]
+    if files.debugger >= 0:
+        argv += ["-chardev", f"socket,id=gdb,fd={files.debugger},server=on,wait=off"]
+        argv += ["-gdb", "chardev:gdb", *(["-S"] if files.halted else [])]
     if machine.deterministic:
         argv += ["-nic", "none"]
     else:

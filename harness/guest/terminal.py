@@ -26,7 +26,7 @@ def interact(shell: Shell) -> int:
     """
     size = os.get_terminal_size(sys.stdin.fileno())
     channel = shell.terminal(os.environ.get("TERM", "vt100"), size.columns, size.lines)
-    with _raw(sys.stdin.fileno()), _resizing(channel):
+    with raw_mode(sys.stdin.fileno()), _resizing(channel):
         while not channel.closed and not (channel.exit_status_ready() and channel.eof_received):
             _carry(shell, channel)
     _write_out(channel)
@@ -49,7 +49,8 @@ def _write_out(channel: Channel) -> None:
 
 
 @contextlib.contextmanager
-def _raw(descriptor: int) -> Iterator[None]:
+def raw_mode(descriptor: int) -> Iterator[None]:
+    """Let the terminal `descriptor` hand on each key as it is."""
     before = termios.tcgetattr(descriptor)
     try:
         tty.setraw(descriptor)
