@@ -60,6 +60,15 @@ config TEXT
 config CONSTANT
 	def_bool y
 	depends on OTHER
+
+config TWICE
+	bool
+	depends on OTHER
+	default y
+
+config TWICE
+	bool
+	default y if PARENT
 """
 
 
@@ -124,6 +133,7 @@ def test_every_line_that_was_asked_for_is_told_in_order(tmp_path: Path) -> None:
         ("LIKELY", "y", "implied by PARENT"),
         ("FROM_START", "y", "as tinyconfig has it"),
         ("ONE", "y", "the default of its choice"),
+        ("TWICE", "y", "default y if PARENT (Kconfig:49)"),
         ("TEXT", '"a if b"', 'default "a if b" if PARENT (Kconfig:36)'),
         ("OTHER", "n", "tinyconfig leaves it out, and no fragment asks for it"),
         ("TWO", "n", "no fragment asks for it, and no default sets it"),
@@ -140,6 +150,7 @@ def test_where_a_value_comes_from(tmp_path: Path, symbol: str, value: str, words
         "LIKELY": "y",
         "FROM_START": "y",
         "ONE": "y",
+        "TWICE": "y",
         "TEXT": '"a if b"',
     }
     start = "CONFIG_FROM_START=y\n# CONFIG_OTHER is not set\n"
