@@ -105,6 +105,9 @@ def resolve(
     requests = list(loaded.requests)
     if variant.patched:
         series = load_series(variant.series, variant.version, base.series_version, where.series)
+        if series.edited():
+            words = f"the patches for {series.base} were edited since their import"
+            teller.say("warning", f"{series}: {words}")
         text = "\n".join(series.config)
         own = parse_fragment(text, str(series), series.folder / FILE_NAME)
         refuse_other_architecture(own, str(variant))

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import ConfigError, UserError
 from harness.kernel.export import export_variant
-from harness.kernel.series import list_series, load_series, parse_name, subject
+from harness.kernel.series import kernels_of, list_series, load_series, parse_name, subject
 from harness.kernel.variant import parse
 from harness.outcomes import Outcome
 from tests.unit.kernel.project import Project
@@ -81,6 +81,26 @@ def test_the_patchset_hash_is_kcidbs(project: Project) -> None:
     series = load_series("fix", "v1", "6.1", project.patches)
     lines = [hashlib.sha256(patch.read_bytes()).hexdigest() + "\n" for patch in series.patches]
     assert series.patchset_hash() == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_edited_patches_are_built_and_told(project: Project) -> None:
+    folder = project.edit(EDIT)
+    toml = folder.parent / "series.toml"
+    posted = load_series("fix", "v1", "6.1", project.patches).patchset_hash()
+    for recorded, told in ((posted, False), ("0" * 64, True)):
+        toml.write_text(f'title = "A fix"\n[patchset_hash]\n"6.1" = "{recorded}"\n')
+        assert load_series("fix", "v1", "6.1", project.patches).edited() is told
+        project.events.clear()
+        project.obtain("mini+fix@v1")
+        words = "fix@v1: the patches for 6.1 were edited since their import"
+        assert (words in project.messages()) is told
+
+
+def test_what_an_import_puts_beside_is_no_series(tmp_path: Path) -> None:
+    write(tmp_path, 'title = "T"\n')
+    (tmp_path / "s" / ".import-x" / "6.1").mkdir(parents=True)
+    assert [str(series) for series in list_series(tmp_path)] == ["s@v1"]
+    assert kernels_of("s", "v1", tmp_path) == ["6.1"]
 
 
 def test_a_subject(tmp_path: Path) -> None:
