@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from harness.errors import UserError
+
 
 def boot(
     variant: Annotated[str, typer.Argument(help="BASE or BASE+SERIES@VERSION.")],
@@ -47,6 +49,24 @@ def boot(
         list[str] | None,
         typer.Option("--kernel-arg", help="Add to the kernel's command line; may be given again."),
     ] = None,
+    console: Annotated[
+        bool, typer.Option("--console", help="The serial console instead of a shell; Ctrl-] ends.")
+    ] = False,
+    gdb: Annotated[
+        str,
+        typer.Option(
+            "--gdb",
+            metavar="[=wait]",
+            help="Open a debugger's socket and print the gdb command; with =wait, wait for it.",
+        ),
+    ] = "",
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Keep the boot's files in this folder, and what a crash leaves."),
+    ] = None,
+    dump_on: Annotated[
+        str, typer.Option(help="`crash`: keep a dead guest's memory too, in --bundle.")
+    ] = "",
     config: Annotated[
         Path | None, typer.Option(help="A patchbed.toml, for its bases, limits and paths.")
     ] = None,
@@ -58,6 +78,8 @@ def boot(
     from harness.config import find_settings, load_settings
     from harness.run.boot_job import DETERMINISTIC, BootRequest, execute_boot
 
+    if dump_on not in ("", "crash"):
+        raise UserError(f"no moment {dump_on!r} to dump on", hint="choose from: crash")
     file = config or find_settings(Path.cwd())
     settings = load_settings(file)
     request = BootRequest(
@@ -76,7 +98,18 @@ def boot(
         batch=batch,
         snapshot=snapshot,
         as_json=as_json,
+        console=console,
+        gdb=gdb,
+        bundle=bundle,
+        dump_on_crash=dump_on == "crash",
         bases=settings.bases,
         kernel_patches=file.resolve().parent / settings.paths.kernel_patches,
     )
     raise typer.Exit(execute_boot(request))
+
+
+def spell_out(words: list[str]) -> list[str]:
+    """Return the command line with `--gdb` alone spelled out: Typer wants a value for it."""
+    end = words.index("--") if "--" in words else len(words)
+    ours = ["--gdb=now" if word == "--gdb" else word for word in words[:end]]
+    return [*ours, *words[end:]]

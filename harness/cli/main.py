@@ -55,7 +55,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        app(prog_name="patchbed")
+        app(boot.spell_out(sys.argv[1:]), prog_name="patchbed")
     except PatchbedError as error:
         sys.stderr.write(f"patchbed: {error}\n")
         sys.exit(error.exit_code)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 DETERMINISTIC = "deterministic"
 _SHOWN_LINES = 24
+_SHOWN_FRAMES = 16
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class BootRequest:
     there is run as a script. `boot_timeout` 0 stands for the limits `boot` and `silence`, scaled
     to the host's speed. With `batch`, and always on a deterministic machine, the command is baked
     into the image. With `snapshot` the guest is restored from one, which is made if need be.
+
+    With `console` a person gets the serial console instead of a shell, with `gdb` ("now", or
+    "wait" for a guest that stands still until then) a debugger's socket. The boot's files are
+    kept in `bundle`, with `dump_on_crash` the memory of a guest that dies too.
     """
 
     variant: str
@@ -60,6 +65,10 @@ class BootRequest:
     batch: bool = False
     snapshot: bool = False
     as_json: bool = False
+    console: bool = False
+    gdb: str = ""
+    bundle: Path | None = None
+    dump_on_crash: bool = False
     bases: Mapping[str, str] = field(default_factory=dict)
     kernel_patches: Path = KERNEL_PATCHES
 
@@ -92,7 +101,7 @@ def execute_boot(request: BootRequest) -> int:
         "release": kernel.release,
         "command": list(request.command),
     }
-    with private_folder() as folder:
+    with _folder(request) as folder:
         _keep_console(folder, request.console_log)
         if request.batch or machine.deterministic:
             facts |= _batch(kernel, image, machine, folder, request)
@@ -112,11 +121,46 @@ def check_request(request: BootRequest, machine: Machine) -> None:
         )
     if request.snapshot and request.batch:
         raise UserError("a batch is part of its image: no snapshot has it", hint="drop --snapshot")
+    if request.gdb not in ("", "now", "wait"):
+        raise UserError(f"no way to debug {request.gdb!r}", hint="choose from: --gdb, --gdb=wait")
+    if (request.gdb or request.console) and (
+        request.batch or machine.deterministic or request.snapshot
+    ):
+        raise UserError(
+            "a console and a debugger need a guest that boots and takes commands",
+            hint="leave --batch, --world and --snapshot out",
+        )
+    if request.console and (request.command or request.as_json or not sys.stdin.isatty()):
+        raise UserError(
+            "--console is for a person at a terminal",
+            hint="leave the command and --json out; --console-log keeps what is said",
+        )
+    if request.dump_on_crash and request.bundle is None:
+        raise UserError(
+            "--dump-on crash has nowhere to put the memory", hint="name a folder with --bundle"
+        )
     if (request.batch or machine.deterministic) and not request.command:
         raise UserError(
             "a batch needs a command: nothing goes into its guest after the start",
             hint="name one after --, as in: patchbed boot debian-6.1 --world 1 -- uname -r",
         )
+
+
+def again_argv(request: BootRequest) -> tuple[str, ...]:
+    """Return the command that does the same again; () where a script came from elsewhere."""
+    if not request.command:
+        return ()
+    argv = ["patchbed", "boot", request.variant, "--profile", request.profile]
+    argv += ["--machine", request.machine, "--accel", request.accelerator]
+    if request.world:
+        argv += ["--world", str(request.world)]
+    argv += ["--batch"] if request.batch else []
+    argv += ["--snapshot"] if request.snapshot else []
+    for name, value in (("timeout", request.timeout), ("boot-timeout", request.boot_timeout)):
+        argv += [f"--{name}", f"{value:g}"] if value else []
+    for word in request.kernel_args:
+        argv += ["--kernel-arg", word]
+    return (*argv, "--", *request.command)
 
 
 def command_line(words: tuple[str, ...]) -> str:
@@ -149,6 +193,8 @@ def _interactive(
 
         way = restored(kernel, image, machine, folder, **options)
     guest = way if isinstance(way, Guest) else None
+    if guest is not None:
+        _prepare(guest, request)
     try:
         with way as guest:
             facts["exit_code"] = facts["status"] = _command(guest, request, facts)
@@ -177,6 +223,7 @@ def _batch(
         world=request.world,
         **_limits(request),
     )
+    _prepare(batch, request)
     sinks, kept = _sinks(request)
     facts: dict[str, Any] = {"world": request.world}
     try:
@@ -199,6 +246,33 @@ def _batch(
     )
 
 
+def _prepare(life: Life, request: BootRequest) -> None:
+    """Let `life` leave what was asked for, and show itself to whoever wants to look inside."""
+    life.again = again_argv(request)
+    life.dump_on_crash = request.dump_on_crash
+    if not isinstance(life, Guest):
+        return
+    if request.gdb:
+        from harness.guest import gdb
+        from harness.guest.decode import decoder_for
+        from harness.kernel.cache import default_cache
+        from harness.kernel.trees import SOURCE
+
+        life.debugger = life.folder.resolve() / gdb.SOCKET
+        life.halted = request.gdb == "wait"
+        # Whoever debugs stops the guest for as long as it takes.
+        life.lockup_limit = 0.0
+        life.boot_limit = life.silence_limit = float("inf")
+        if life.machine.boot == "bzimage":
+            life.kernel_args = (*life.kernel_args, "nokaslr")
+        sources = default_cache().trees / life.kernel.key / SOURCE
+        decoder = decoder_for(life.kernel)
+        text = gdb.describe(life.kernel.vmlinux, decoder, life.debugger, sources, waits=life.halted)
+        sys.stderr.write(f"{text}\n")
+    if request.console:
+        life.on_console = _writer(1)
+
+
 def _hand_on(frame: Frame, sinks: dict[str, Callable[[bytes], None]]) -> None:
     """Write what a batch says; that nobody listens any more does not end it."""
     if frame.kind in sinks:
@@ -210,15 +284,35 @@ def _trouble(error: PatchbedError) -> dict[str, Any]:
     """Say what went wrong, and return it for the JSON object."""
     if isinstance(error, UserError):
         raise error
-    lines = error.lines if isinstance(error, GuestDied) else ()
-    shown = "".join(f"  {line}\n" for line in lines[:_SHOWN_LINES])
-    sys.stderr.write(f"patchbed: {error.outcome}: {error}\n{shown}")
+    if isinstance(error, GuestDied):
+        return _death(error)
+    sys.stderr.write(f"patchbed: {error.outcome}: {error}\n")
     return {
         "outcome": error.outcome,
         "title": error.message,
         "status": None,
         "exit_code": int(error.exit_code),
-        "lines": list(lines),
+        "lines": [],
+    }
+
+
+def _death(death: GuestDied) -> dict[str, Any]:
+    """Say what a guest died of, and return it for the JSON object."""
+    where = f"in {death.function}, " if death.function else ""
+    head = [f"{where}{death.kind} {death.fingerprint}"] if death.fingerprint else []
+    stack = [f"  {line}" for line in death.stack[:_SHOWN_FRAMES]]
+    shown = "".join(f"  {line}\n" for line in (*head, *stack, *death.lines[:_SHOWN_LINES]))
+    sys.stderr.write(f"patchbed: {death.outcome}: {death}\n{shown}")
+    return {
+        "outcome": death.outcome,
+        "kind": death.kind,
+        "title": death.title,
+        "function": death.function,
+        "fingerprint": death.fingerprint,
+        "stack": list(death.stack),
+        "status": None,
+        "exit_code": int(death.exit_code),
+        "lines": list(death.lines),
     }
 
 
@@ -232,6 +326,11 @@ def _circumstances(life: Life) -> dict[str, Any]:
 
 
 def _command(guest: Guest, request: BootRequest, facts: dict[str, Any]) -> int:
+    if request.console:
+        from harness.guest import serial
+
+        serial.interact(guest)
+        return 0
     if not request.command and sys.stdin.isatty() and not request.as_json:
         from harness.guest.terminal import interact
 
@@ -263,6 +362,26 @@ def _writer(descriptor: int) -> Callable[[bytes], None]:
             view = view[os.write(descriptor, view) :]
 
     return write
+
+
+@contextlib.contextmanager
+def _folder(request: BootRequest) -> Iterator[Path]:
+    """Give the boot's folder: the one that was asked for, or one that is gone afterwards."""
+    if request.bundle is None:
+        with private_folder() as folder:
+            yield folder
+        return
+    folder = request.bundle
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UserError(f"{folder} is not empty", hint="choose another --bundle")
+        folder.chmod(0o700)
+    except OSError as error:
+        raise UserError(
+            f"{folder} can't be used: {error.strerror}", hint="choose another --bundle"
+        ) from error
+    yield folder
 
 
 def _keep_console(folder: Path, log: Path | None) -> None:
