@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
-from benchmarks import boot, build
+from benchmarks import boot, boots, build
 from benchmarks.alternate import BenchmarkError
 from harness.errors import PatchbedError
 
-BENCHMARKS = {"boot": boot.main, "build": build.main}
+BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "boot": lambda arguments: boot.main(arguments.rounds),
+    "boots": lambda arguments: boots.main(arguments.count),
+    "build": lambda arguments: build.main(arguments.rounds),
+}
 
 
 def main() -> int:
@@ -20,9 +25,10 @@ def main() -> int:
     parser.add_argument(
         "--rounds", type=int, default=7, help="rounds that count (7); build takes one"
     )
+    parser.add_argument("--count", type=int, default=200, help="how many boots (200)")
     arguments = parser.parse_args()
     try:
-        BENCHMARKS[arguments.name](arguments.rounds)
+        BENCHMARKS[arguments.name](arguments)
     except (BenchmarkError, PatchbedError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return getattr(error, "exit_code", 1)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 LIMIT = 300.0
@@ -50,12 +52,33 @@ def time_once(argv: Sequence[str]) -> float:
     return taken
 
 
+def time_together(argv: Sequence[str], count: int) -> float:
+    """Return how long `count` of `argv`, started at once, took until the last had ended.
+
+    Raises:
+        BenchmarkError: one failed.
+    """
+    if count == 1:
+        return time_once(argv)
+    start = time.monotonic()
+    with ThreadPoolExecutor(count) as pool:
+        for each in [pool.submit(time_once, argv) for _ in range(count)]:
+            each.result()
+    return time.monotonic() - start
+
+
 def alternate(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, Timing]:
     """Run each command `rounds` times, in turns, after one round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    calls = {name: functools.partial(time_once, argv) for name, argv in commands.items()}
+    return alternate_calls(calls, rounds)
+
+
+def alternate_calls(calls: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Timing]:
+    """Call each `rounds` times for its seconds, in turns, after one round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
-        for name, argv in commands.items():
-            taken = time_once(argv)
+        for name, call in calls.items():
+            taken = call()
             sys.stderr.write(f"round {number}: {name} {taken:.2f} s\n")
             if number > 0:
                 seconds[name].append(taken)
