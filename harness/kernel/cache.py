@@ -25,6 +25,7 @@ from harness.outcomes import Outcome
 
 Waiting = Callable[[str], None]
 _GONE = ".gone-"
+_GONE_SECONDS = 60
 _MOST_LOGS = 50
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -127,6 +128,12 @@ class Cache:
     def _sweep(self) -> None:
         for gone in self.work.glob(f"{_GONE}*"):
             remove(gone)
+        for parent in (self.kernels, self.trees, self.modules):
+            for gone in parent.glob(f"{_GONE}*"):
+                # A younger one may be about to receive what its owner removes.
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - gone.stat().st_mtime > _GONE_SECONDS:
+                        remove(gone)
         for lock_file in self.work.glob("*.lock"):
             lock = FileLock(lock_file)
             with contextlib.suppress(Timeout):

@@ -18,6 +18,7 @@ from harness.kernel.trees import RECORD, read_record, remove_tree
 
 KERNEL, TREE, MODULES = "kernel", "tree", "modules"
 PROGRAMS, IMAGE, CCACHE, SOURCES = "programs", "image", "ccache", "sources"
+SNAPSHOT = "snapshot"
 KCONFIG = "kconfig"
 # Never pruned: the one keeps its own limit, the other saves the longest wait.
 FIXED = (CCACHE, SOURCES)
@@ -54,6 +55,10 @@ def list_items(cache: Cache) -> list[Item]:
         *(
             _plain(IMAGE, file, "a guest's files")
             for file in sorted((cache.root / "images").glob("*.cpio.gz"))
+        ),
+        *(
+            _plain(SNAPSHOT, folder, "a booted guest")
+            for folder in _entries(cache.root / "snapshots")
         ),
         *(_plain(KCONFIG, folder, "to configure in") for folder in entries(cache)),
         *(

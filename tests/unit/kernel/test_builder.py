@@ -18,6 +18,8 @@ import pytest
 
 from harness.errors import BuildError, InfrastructureError, UserError
 from harness.kernel import builder, recipe
+from harness.kernel.artifact import load_kernel
+from harness.kernel.cache import discard
 from harness.kernel.check import check_series
 from harness.kernel.variant import parse
 from harness.outcomes import Outcome
@@ -279,18 +281,30 @@ def test_an_interrupted_build_leaves_nothing(project: Project, number: signal.Si
 
 
 def test_a_build_killed_at_any_moment_leaves_whole_entries(project: Project) -> None:
+    """One that forks, as it has the most moments: linking, copying, checking out, compiling."""
     project.edit(ONE_TO_TEN)
-    chance = random.Random(2023)  # noqa: S311
+    base = project.obtain()
+    began = time.monotonic()
+    subprocess.run(project.script("mini+fix@v1"), check=True, capture_output=True)
+    whole = time.monotonic() - began
+    seed = 2023
+    chance = random.Random(seed)  # noqa: S311
     for _ in range(10):
+        for entry in project.whole_entries():
+            if entry.name != base.key:
+                discard(entry)
         with subprocess.Popen(
             project.script("mini+fix@v1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
-            time.sleep(chance.uniform(0.2, 1.0))
+            moment = chance.uniform(0.2, 1.0) * whole
+            print(f"seed {seed}: killed after {moment:.2f} s of {whole:.2f} s")
+            time.sleep(moment)
             process.kill()
-        project.whole_entries()
+        wait_for(lambda: not names_below(project.folder), 5)
+        assert base.key in [entry.name for entry in project.whole_entries()]
+        assert all(load_kernel(entry) for entry in project.whole_entries())
     kernel = project.obtain("mini+fix@v1")
-    assert len(project.whole_entries()) == 1
-    assert kernel.folder.is_dir()
+    assert sorted(entry.name for entry in project.whole_entries()) == sorted([base.key, kernel.key])
     assert list(project.cache.work.glob("[!.]*")) == []
 
 

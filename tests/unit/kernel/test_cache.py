@@ -106,6 +106,26 @@ def test_who_interrupts_does_not_wait_for_the_removal(tmp_path: Path) -> None:
         assert not left.exists()
 
 
+def test_removals_that_were_cut_short_are_finished(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    for name, age in ((".gone-old", 1000), (".gone-young", 0)):
+        folder = cache.trees / name / "key"
+        folder.mkdir(parents=True)
+        when = time.time() - age
+        os.utime(folder.parent, (when, when))
+    with cache.scratch():
+        assert [left.name for left in cache.trees.iterdir()] == [".gone-young"]
+
+
+def test_a_lock_is_taken_only_where_it_is_free(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    with cache.try_hold("x", "first") as first, cache.try_hold("x", "second") as second:
+        assert first and not second
+        assert "first" in describe_holder(cache.locks / "x.holder")
+    with cache.try_hold("x", "third") as third:
+        assert third
+
+
 def test_only_the_last_logs_of_failures_are_kept(tmp_path: Path) -> None:
     for number in range(60):
         log = tmp_path / f"{number:02}.log"
