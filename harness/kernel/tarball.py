@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -51,6 +52,9 @@ def import_tarball(tarball: Path, store: Git, ref: str, message: str) -> str:
             stream.close()
         except (tarfile.TarError, EOFError) as error:
             importer.kill()
+            # What is still buffered has nobody to go to any more.
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
             raise _unreadable(tarball, str(error)) from error
         except BrokenPipeError:
             stream = None
@@ -74,7 +78,10 @@ def _sweep(store: Git) -> None:
 def _unpacked(tarball: Path) -> subprocess.Popen[bytes]:
     argv = _UNPACKERS.get(tarball.suffix, ["cat", "--"])
     try:
-        return subprocess.Popen([*argv, str(tarball)], stdout=subprocess.PIPE)
+        # What is wrong with the file is told by us.
+        return subprocess.Popen(
+            [*argv, str(tarball)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
     except FileNotFoundError as error:
         raise UserError(
             f"{tarball} needs {argv[0]}, which is not installed", hint=f"install {argv[0]}"
