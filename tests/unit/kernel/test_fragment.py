@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,45 @@ def test_any_text_is_a_fragment_or_names_the_line(text: str) -> None:
         parse_fragment(text, "a", FILE)
     except ConfigError as error:
         assert "a.config: line " in str(error)
+
+
+VERSIONS = st.builds("{}.{}".format, st.integers(2, 7), st.integers(0, 30))
+WHYS = st.from_regex(r"[a-z][a-z: #]{0,12}[a-z]", fullmatch=True)
+REMARKED = st.builds(
+    lambda symbol, value, since, before, why, overrides: Request(
+        symbol, value, "a", 0, since, before, why if since or before else "", overrides
+    ),
+    SYMBOLS,
+    VALUES,
+    st.just("") | VERSIONS,
+    st.just("") | VERSIONS,
+    WHYS,
+    st.just("") | WHYS,
+)
+
+
+def written(request: Request) -> list[str]:
+    lines = [f"# since {request.since}: {request.why}"] if request.since else []
+    if request.before:
+        lines.append(f"# before {request.before}: {request.why}")
+    if request.overrides:
+        lines.append(f"# overrides: {request.overrides}")
+    return [*lines, request.text()]
+
+
+@given(st.lists(REMARKED, max_size=6, unique_by=lambda request: request.symbol), VERSIONS)
+def test_remarks_are_read_as_they_are_written(given_: list[Request], version: str) -> None:
+    lines = [line for request in given_ for line in written(request)]
+    found = parse_fragment("\n".join(lines), "a", FILE)
+    for before, after in zip(given_, found, strict=True):
+        twice = f"{before.why}; {before.why}" if before.since and before.before else before.why
+        assert replace(before, why=twice, line=after.line) == after
+        assert lines[after.line - 1] == after.text()
+        number = [int(part) for part in version.split(".")]
+        asked = (not after.since or number >= [int(x) for x in after.since.split(".")]) and (
+            not after.before or number < [int(x) for x in after.before.split(".")]
+        )
+        assert (after in select(found, version)[0]) == asked
 
 
 def test_a_fragment() -> None:
