@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import GuestDied, PatchbedError, UserError
-from harness.guest.guest import Guest
 from harness.guest.image import boot_files, build_image
 from harness.guest.machine import Machine, load_machine
 from harness.guest.scratch import private_folder
@@ -28,6 +29,7 @@ from harness.paths import KERNEL_PATCHES
 if TYPE_CHECKING:
     from harness.events import Event, Listener
     from harness.guest.framing import Frame
+    from harness.guest.guest import Guest
     from harness.guest.life import Life
     from harness.kernel.artifact import Kernel
 
@@ -84,6 +86,7 @@ def execute_boot(request: BootRequest) -> int:
     """
     machine = load_machine(request.machine)
     check_request(request, machine)
+    threading.Thread(target=_preload, name="imports", daemon=True).start()
     with _progress() as listen:
         kernel = obtain(
             parse(request.variant),
@@ -110,6 +113,12 @@ def execute_boot(request: BootRequest) -> int:
     if request.as_json:
         sys.stdout.write(json.dumps(facts, indent=1) + "\n")
     return int(facts["exit_code"])
+
+
+def _preload() -> None:
+    """Load what the guest needs while the kernel is looked up, which waits for other programs."""
+    for name in ("guest", "keys", "monitor", "shell"):
+        importlib.import_module(f"harness.guest.{name}")
 
 
 def check_request(request: BootRequest, machine: Machine) -> None:
@@ -180,6 +189,8 @@ def _interactive(
     kernel: Kernel, image: Path, machine: Machine, folder: Path, request: BootRequest
 ) -> dict[str, Any]:
     """Run the command in a guest that takes commands; return the facts for the JSON object."""
+    from harness.guest.guest import Guest
+
     options: dict[str, Any] = {
         "accelerator": request.accelerator,
         "kernel_args": request.kernel_args,
@@ -248,6 +259,8 @@ def _batch(
 
 def _prepare(life: Life, request: BootRequest) -> None:
     """Let `life` leave what was asked for, and show itself to whoever wants to look inside."""
+    from harness.guest.guest import Guest
+
     life.again = again_argv(request)
     life.dump_on_crash = request.dump_on_crash
     if not isinstance(life, Guest):
