@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where lines come from, on a Kconfig file in small and configurations that `make` could give."""
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.kernel.fragment import merge, parse_fragment, select
 from harness.kernel.kconfig import read_tree
@@ -191,3 +195,31 @@ def test_differences_say_where_either_value_comes_from(tmp_path: Path) -> None:
     assert (found["CONSTANT"].left.value, found["CONSTANT"].right.value) == ("y", "n")
     assert found["CONSTANT"].left.words == "default y (Kconfig:40)"
     assert differences(left, left) == []
+
+
+WORDS = st.sampled_from(
+    """config A|config B|menuconfig C|choice|endchoice|if A|endif|menu "M"|endmenu|bool|tristate "T"
+    bool "B" if C|default y if B|default m|def_bool y|depends on A && !B|depends on (|select B if C
+    imply C|select A|range 1 2|string "S"|default "a if b" if A|help|  words|prompt "P"|default A=B
+    source "Kconfig.other"|depends on $(cc-option,-f)|\\""".replace("\n", "|").split("|")
+)
+CONFIGS = st.dictionaries(st.sampled_from("ABC"), st.sampled_from(["y", "m", "1", '"s"']))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(WORDS, max_size=30), CONFIGS, st.sampled_from(["y", "n", "m"]))
+def test_whatever_a_kconfig_file_says_there_is_something_to_tell(
+    lines: list[str], config: dict[str, str], value: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        given_ = configuration(Path(folder), config, {"a": ""})
+        (Path(folder) / "Kconfig").write_text("\n".join(lines))
+        fragment = f"CONFIG_A={value}\n" if value != "n" else "# CONFIG_A is not set\n"
+        requests = parse_fragment(fragment, "a", Path("a"))
+        given_ = replace(given_, tree=read_tree(Path(folder)), wanted=merge(requests))
+    (line,) = lines_of(given_)
+    assert (line.state is State.GRANTED) == (config.get("A", "n") == value)
+    assert bool(line.reasons) == (line.state is not State.GRANTED)
+    for symbol in "ABC":
+        assert origin_of(given_, symbol).words
+        assert describe(given_, symbol)[-1].startswith("is ")
