@@ -117,12 +117,13 @@ def restored(
     accelerator: str = "auto",
     kernel_args: Sequence[str] = (),
     warn: Callable[[str], None] | None = None,
+    prepare: Callable[[Guest], None] | None = None,
     **options: Any,  # noqa: ANN401
 ) -> Iterator[RestoredGuest]:
     """Give a guest restored from a snapshot, which is made first if there is none.
 
-    `options` are those of `Guest`. A snapshot that is damaged or that QEMU can't load is made
-    anew, of which `warn` gets a line.
+    `options` are those of `Guest`; `prepare` gets the guest before it starts. A snapshot that is
+    damaged or that QEMU can't load is made anew, of which `warn` gets a line.
 
     Raises:
         UserError: the machine can't be saved.
@@ -134,14 +135,21 @@ def restored(
     boot = SnapshotBoot(
         kernel, image, machine, folder, accelerator=accelerator, kernel_args=kernel_args, **options
     )
+
+    def restore(snapshot: Snapshot) -> RestoredGuest:
+        guest = RestoredGuest(boot, snapshot)
+        if prepare is not None:
+            prepare(guest)
+        return stack.enter_context(guest)
+
     with ExitStack() as stack:
         snapshot = obtain(boot, say)
         try:
-            guest = stack.enter_context(RestoredGuest(boot, snapshot))
+            guest = restore(snapshot)
         except (GuestDied, InfrastructureError) as error:
             say(f"the snapshot can't be restored ({error.message}); it is made anew")
             discard(snapshot)
-            guest = stack.enter_context(RestoredGuest(boot, obtain(boot, say)))
+            guest = restore(obtain(boot, say))
         yield guest
 
 
@@ -305,6 +313,8 @@ class RestoredGuest(SnapshotBoot):
         self._open_shell(keys)
         self._wake_up()
         self.seconds_to_ready = time.monotonic() - self._started
+        if self.lockup_limit:
+            self._stack.enter_context(self._lockup_watch())
 
     def _complete(self, files: qemu.Files, passed: ExitStack) -> tuple[qemu.Files, list[int]]:
         memory = os.open(self.snapshot.memory, os.O_RDWR)

@@ -130,6 +130,8 @@ def check_request(request: BootRequest, machine: Machine) -> None:
         )
     if request.snapshot and request.batch:
         raise UserError("a batch is part of its image: no snapshot has it", hint="drop --snapshot")
+    if request.snapshot and request.gdb:
+        raise UserError("a debugger wants the whole boot", hint="drop --snapshot")
     if request.gdb not in ("", "now", "wait"):
         raise UserError(f"no way to debug {request.gdb!r}", hint="choose from: --gdb, --gdb=wait")
     if (request.gdb or request.console) and (
@@ -202,7 +204,10 @@ def _interactive(
     if request.snapshot:
         from harness.guest.snapshot import restored
 
-        way = restored(kernel, image, machine, folder, **options)
+        def prepare(guest: Guest) -> None:
+            _prepare(guest, request)
+
+        way = restored(kernel, image, machine, folder, prepare=prepare, **options)
     guest = way if isinstance(way, Guest) else None
     if guest is not None:
         _prepare(guest, request)
