@@ -17,7 +17,9 @@ def boot(
         list[str] | None,
         typer.Argument(help="What to run, after --; without it a shell, or a script from stdin."),
     ] = None,
-    profile: Annotated[str, typer.Option(help="The kernel configuration.")] = "fast",
+    profile: Annotated[
+        str, typer.Option("--profile", "-p", help="The kernel configuration.")
+    ] = "fast",
     machine: Annotated[
         str, typer.Option(help="The QEMU machine; q35-4g, or deterministic with --world.")
     ] = "",
