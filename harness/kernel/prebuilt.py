@@ -27,6 +27,7 @@ from harness.kernel.cache import (
     publish,
 )
 from harness.kernel.debian import KernelPackages, fetch, find_kernel
+from harness.kernel.filestate import state_of
 from harness.kernel.fragment import parse_config
 from harness.kernel.image_folder import Parts, copy_headers, find_parts
 from harness.kernel.interrupt import terminable
@@ -41,6 +42,7 @@ _DEBIAN = re.compile(r"debian-(\d+\.\d+)(?:-(cloud|rt))?")
 # Debian's modules and headers, unpacked beside their packages.
 _DISK_NEEDED = 1 << 30
 _CHECKED = ("bzImage", "vmlinux", "config")
+_FOLDERS = ("modules", "boot", "headers", "debian")
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def obtain_prebuilt(
         teller.say("warning", text)
     with terminable():
         identity = prebuilt.identity()
-        key = digest_json({"image": identity, "version": VERSION})
+        key = _key(identity)
         kernel = _load(cache, key, variant, profile)
         if kernel is not None:
             return kernel
@@ -137,6 +139,20 @@ def obtain_prebuilt(
                     )
                 return replace(kernel, cached=False)
             return kernel
+
+
+def find_imported(variant: Variant, cache: Cache) -> Kernel | None:
+    """Return the kernel of an image that is in the cache already, or None; fetches nothing.
+
+    Raises:
+        UserError: there is no such image.
+    """
+    prebuilt = find_prebuilt(variant)
+    return _load(cache, _key(prebuilt.identity()), variant, DEFAULT_PROFILE) if prebuilt else None
+
+
+def _key(identity: str) -> str:
+    return digest_json({"image": identity, "version": VERSION})
 
 
 def _load(cache: Cache, key: str, variant: Variant, profile: str) -> Kernel | None:
@@ -256,6 +272,7 @@ class _Import:
         compiler = parse_config((entry / "config").read_text(encoding="utf-8")).get(
             "CC_VERSION_TEXT", ""
         )
+        folders = [entry / name for name in _FOLDERS]
         meta = {
             "format": FORMAT,
             "key": self._key,
@@ -270,6 +287,11 @@ class _Import:
             "seconds": round(time.monotonic() - self._began, 1),
             "checksums": {
                 name: digest_file(entry / name) for name in _CHECKED if (entry / name).is_file()
+            },
+            "folders": {
+                folder.name: state_of(folder)
+                for folder in folders
+                if folder.is_dir() and not folder.is_symlink()
             },
         }
         (entry / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")

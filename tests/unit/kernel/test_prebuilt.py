@@ -160,6 +160,20 @@ def test_debians_kernel_is_fetched_once(debian: Debian, get: Obtain) -> None:
     assert list((cache / "work").glob("[!.]*")) == []
 
 
+@pytest.mark.parametrize("part", ["vmlinux", "boot/04-virtio_net.ko", "debian/usr/lib"])
+def test_an_entry_that_is_damaged_is_made_again(debian: Debian, get: Obtain, part: str) -> None:
+    kernel = get("image:debian-6.1")
+    file = kernel.folder / part
+    if file.is_dir():
+        shutil.rmtree(file)
+    else:
+        file.write_bytes(b"damaged")
+    again = get("image:debian-6.1")
+    assert not again.cached
+    assert again.vmlinux.read_bytes() == VMLINUX
+    assert (again.headers / "scripts/tool").is_file()
+
+
 def test_its_headers_work_where_they_are(debian: Debian, get: Obtain) -> None:
     kernel = get("image:debian-6.1")
     shutil.rmtree(debian.root)
