@@ -22,7 +22,7 @@ from tests.unit.kernel.project import Project
 # What scripts/cc-version.sh and Kconfig of a real 6.1 print.
 TOO_OLD = """\
 	@echo '***' >&2
-	@echo '*** Compiler is too old.' >&2
+	@echo '*** C compiler is too old.' >&2
 	@echo '***   Your GCC version:    4.8.0' >&2
 	@echo '***   Minimum GCC version: 5.1.0' >&2
 	@echo '***' >&2
@@ -129,5 +129,5 @@ def test_a_compiler_too_old_for_the_kernel(project: Project) -> None:
     with pytest.raises(BuildError) as caught:
         obtain_with(project, "gcc")
     assert caught.value.outcome is Outcome.BUILD_CONFIG
-    assert "*** Compiler is too old." in caught.value.lines
+    assert "*** C compiler is too old." in caught.value.lines
     assert caught.value.hint == "this kernel can't be built with gcc: use another"
