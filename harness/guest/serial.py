@@ -7,6 +7,7 @@ import contextlib
 import os
 import queue
 import select
+import shlex
 import socket
 import sys
 import threading
@@ -31,10 +32,11 @@ def login(guest: Guest, columns: int = 80, rows: int = 24) -> None:
     Raises:
         GuestDied, InfrastructureError: the guest takes no commands.
     """
-    guest.run(
-        f"stty cols {columns} rows {rows} < {DEVICE}; "
-        f"(while :; do setsid -c sh -l < {DEVICE} > {DEVICE} 2>&1; done) > /dev/null 2>&1 &"
-    )
+    # A session's leader must not open the console itself: it would own it, and the shell would be
+    # hung up when the leader ends.
+    shell = shlex.quote(f"stty cols {columns} rows {rows}; exec sh -l")
+    again = f"while :; do setsid -c sh -c {shell} < {DEVICE} > {DEVICE} 2>&1; done"
+    guest.run(f"setsid sh -c {shlex.quote(again)} < /dev/null > /dev/null 2>&1 &")
 
 
 class Serial:
