@@ -18,6 +18,7 @@ from harness.events import BuildFinished, BuildStarted, Listener, Message
 from harness.guest.image import boot_files, build_image
 from harness.guest.machine import Machine, load_machine
 from harness.guest.programs import build_programs
+from harness.guest.speed import scaled
 from harness.kernel.artifact import Kernel
 from harness.kernel.builder import obtain
 from harness.kernel.modules import build_modules
@@ -244,7 +245,7 @@ def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
             for issue in issues
         ],
         accelerator=plan.accelerator,
-        boot_limit=plan.limits.boot,
-        silence_limit=plan.limits.silence,
-        test_limit=plan.limits.test,
+        boot_limit=scaled(plan.limits.boot),
+        silence_limit=scaled(plan.limits.silence),
+        test_limit=scaled(plan.limits.test),
     )
