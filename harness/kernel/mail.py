@@ -99,22 +99,30 @@ def _read_parts(message: Message, drafted: bool, place: str) -> list[Mail]:
 
 
 def _with_attached(outer: Mail, attached: list[bytes]) -> list[Mail]:
-    """Return a mail and those attached to it, which it is then the cover letter of."""
+    """Return a mail and those attached to it.
+
+    They answer the cover letter among them; where there is none, the mail itself is it.
+    """
     found: list[Mail] = []
     for number, raw in enumerate(attached, start=1):
         for mail in read_mail(raw, f"{outer.place}, attachment {number}"):
             subject = mail.subject
             if subject.index is None and not subject.reply:
                 subject = replace(subject, index=number, total=len(attached))
-            if not subject.versioned:
-                subject = replace(subject, version=outer.subject.version)
+            if not subject.versioned and outer.subject.versioned:
+                subject = replace(subject, version=outer.subject.version, versioned=True)
             own = f"{outer.id}#{number}"
             found.append(
                 replace(mail, id=own, parents=(outer.id,), sender=outer.sender, subject=subject)
             )
-    if not outer.has_diff and outer.subject.index is None:
-        cover = replace(outer.subject, index=0, total=len(attached))
-        outer = replace(outer, subject=cover)
+    cover = next((mail for mail in found if mail.is_cover), None)
+    if cover is not None:
+        answers = [replace(mail, parents=() if mail is cover else (cover.id,)) for mail in found]
+        return [outer, *answers]
+    if not outer.has_diff and outer.subject.index is None and found:
+        first = found[0].subject
+        subject = replace(outer.subject, index=0, total=len(attached), version=first.version)
+        outer = replace(outer, subject=subject)
     return [outer, *found]
 
 

@@ -90,6 +90,7 @@ def odd_commits(repository: Repository) -> None:
         {"dos.txt": b"one\r\ntwo\r\n", "odd.c": b"/* caf\xe9 */\n\tint y;\f\nno end"},
         "\u5c71\u7530\u592a\u90ce <yamada@example.org>",
     )
+    repository.commit("mm: =?utf-8?q?no=20word?= of a header", {"odd.c": None})
     repository.commit("Binary", {"blob": bytes(range(256)), "first.txt": None})
 
 
@@ -309,6 +310,29 @@ def test_a_diff_that_is_attached(tmp_path: Path) -> None:
     mails[1:] = [mailing.attached(as_sent(mail)) for mail in mails[1:]]
     done = bring(write(tmp_path / "mbox", archived(mails)), tmp_path / "series")
     assert repository.applied(files(done), tmp_path / "scratch")[0] == repository.trees()
+
+
+def test_a_text_that_looks_like_headers(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repo", linux=False)
+    repository.commit("mm: one\n\nSubject: is no header\nFrom: neither\n", {"a": b"1\n"})
+    (sent,) = (as_sent(mail) for mail in repository.mails())
+    done = bring(write(tmp_path / "mbox", sent), tmp_path / "series")
+    assert repository.applied(files(done), tmp_path / "scratch")[1] == repository.facts()
+
+
+def test_mails_within_a_mail(tmp_path: Path) -> None:
+    repository, mails = three(tmp_path)
+    parts = [b"--=-=-\nContent-Type: message/rfc822\n\n" + mail + b"\n" for mail in mails]
+    outer = (
+        b"From: Sender <sender@example.org>\nSubject: Fwd: a series\nMessage-ID: <o@example.org>\n"
+        b'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="=-=-"\n\n'
+    )
+    mailed = outer.replace(b"Fwd: ", b"") + b"".join(parts) + b"--=-=---\n"
+    done = bring(write(tmp_path / "mbox", mailed), tmp_path / "series")
+    assert repository.applied(files(done), tmp_path / "scratch")[0] == repository.trees()
+    answer = outer.replace(b"Fwd", b"Re") + b"".join(parts) + b"--=-=---\n"
+    with pytest.raises(UserError, match="no patch in it"):
+        bring(write(tmp_path / "answer", answer), tmp_path / "series")
 
 
 def test_what_is_above_scissors_is_left_out(tmp_path: Path) -> None:

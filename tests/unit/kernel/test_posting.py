@@ -125,6 +125,15 @@ def test_patches_in_no_thread() -> None:
     ]
 
 
+def test_patches_that_several_people_sent() -> None:
+    mails = [
+        cover("[PATCH 0/2] x", "c"),
+        mail("[PATCH 1/2] x: one", "p1", "c"),
+        mail("[PATCH 2/2] x: two", "p2", "c", BORIS),
+    ]
+    assert ids(chosen(mails)) == ["p1", "p2"]
+
+
 def test_a_cover_letter_of_no_patches() -> None:
     mails = [cover("[PATCH 0/0] x", "c"), mail("[PATCH 1/1] x: one", "p", "c")]
     found = chosen(mails)
