@@ -25,6 +25,8 @@ _MODULES = (
     "usr/lib/modules/{release}",
 )
 _HEADERS = ("headers", "usr/src/linux-headers-{release}", "lib/modules/{release}/build")
+# The kernel's types, for BTF in modules: it takes pahole, and a test module needs none.
+_NO_TYPES = shutil.ignore_patterns("vmlinux")
 # What Debian has in the place of a System.map.
 _STUB = 4096
 _INCLUDE = re.compile(r"^include\s+(/usr/src/(\S+))/Makefile\s*$", re.MULTILINE)
@@ -140,7 +142,7 @@ def copy_headers(parts: Parts, entry: Path) -> None:
     makefile = (headers / "Makefile").read_text(encoding="utf-8", errors="replace")
     include = _INCLUDE.search(makefile)
     if include is None:
-        shutil.copytree(headers, entry / "headers", symlinks=True)
+        shutil.copytree(headers, entry / "headers", symlinks=True, ignore=_NO_TYPES)
         return
     common = headers.parent / include.group(2)
     target = entry / "debian" / "usr" / "src"
@@ -150,7 +152,7 @@ def copy_headers(parts: Parts, entry: Path) -> None:
                 f"{parts.folder}: {headers.name} needs {include.group(1)}, which is not there",
                 hint="unpack linux-headers-...-common and linux-kbuild-... there too",
             )
-        shutil.copytree(folder, target / folder.name, symlinks=True)
+        shutil.copytree(folder, target / folder.name, symlinks=True, ignore=_NO_TYPES)
     for link in ("scripts", "tools"):
         source = headers / link
         if source.is_symlink():

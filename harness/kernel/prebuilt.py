@@ -37,7 +37,7 @@ from harness.kernel.variant import Variant
 
 DEFAULT_PROFILE = "fast"
 # Part of every key: count it up when what is made of the same image changes.
-VERSION = 1
+VERSION = 2
 _DEBIAN = re.compile(r"debian-(\d+\.\d+)(?:-(cloud|rt))?")
 # Debian's modules and headers, unpacked beside their packages.
 _DISK_NEEDED = 1 << 30

@@ -80,6 +80,7 @@ def headers(release: str) -> dict[str, bytes | str]:
             "include /usr/src/linux-headers-9-common/Makefile\n"
         ),
         f"usr/src/linux-headers-{release}/Module.symvers": "",
+        f"usr/src/linux-headers-{release}/vmlinux": "types\n",
         "usr/src/linux-headers-9-common/Makefile": "all:\n\t@echo common $(CURDIR)\n",
         "usr/lib/kbuild-6.1/scripts/tool": "a tool\n",
     }
