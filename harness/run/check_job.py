@@ -47,7 +47,7 @@ def execute_check(request: CheckRequest) -> int:
         UserError: there is no such variant or machine.
         InfrastructureError: the host can't do it.
     """
-    probe = _boot_probe(request) if request.boot else None
+    probe = boot_probe(request) if request.boot else None
     with Progress() as progress:
         steps = check_series(
             parse(request.variant),
@@ -91,8 +91,8 @@ def _document(request: CheckRequest, steps: Sequence[Step], broken: Step | None)
     }
 
 
-def _boot_probe(request: CheckRequest) -> Probe:
-    """Return what boots a kernel and runs `true` in it; raises GuestDied where that fails."""
+def boot_probe(request: CheckRequest) -> Probe:
+    """Return what boots a kernel and runs `true` in it; it raises GuestDied where that fails."""
     from harness.guest.guest import Guest
     from harness.guest.image import boot_files, build_image
     from harness.guest.machine import load_machine
