@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import paths
-from harness.errors import GuestDied, PatchbedError
+from harness.errors import GuestDied, InfrastructureError, PatchbedError
 from harness.guest import qemu
 from harness.guest.archive import Entry, pack, regular
 from harness.guest.assembly import Assembly
@@ -23,6 +23,7 @@ from harness.guest.life import Life, memory_file
 from harness.guest.machine import Machine
 from harness.guest.programs import build_programs
 from harness.guest.script import ScriptResult, Step
+from harness.guest.speed import scaled
 from harness.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Batch(Life):
         self._raw = -1
         self._off = False
         self._since = 0.0
+        self._slowness = 1.0
 
     def wait(self, listen: Callable[[Frame], None] | None = None) -> ScriptResult:
         """Return what came of the steps, once the guest is off or dead; its memory is still there.
@@ -102,6 +104,7 @@ class Batch(Life):
             return self._assembly.result(error)
 
     def _boot(self) -> None:
+        self._slowness = scaled(_SLOWEST if self.machine.deterministic else 1.0, self.accelerator)
         ours, theirs = socket.socketpair()
         self._stack.callback(ours.close)
         overlay = plan_archive(self.steps, (programs() / _AGENT).read_bytes())
@@ -156,7 +159,7 @@ class Batch(Life):
     def _take(self, data: bytes) -> None:
         items = self._framing.feed(data) if data else self._framing.close()
         if data:
-            os.write(self._raw, data)
+            self._keep(data)
         with self._changed:
             for item in items:
                 self._assembly.take(item)
@@ -170,6 +173,18 @@ class Batch(Life):
                     self._listen(item)
             if items:
                 self._changed.notify_all()
+
+    def _keep(self, data: bytes) -> None:
+        try:
+            os.write(self._raw, data)
+        except OSError as error:
+            self._fail(
+                InfrastructureError(
+                    Outcome.INFRA_DISK,
+                    f"{self.folder / 'results.raw'} can't be written: {error.strerror}",
+                    hint="make room there",
+                )
+            )
 
     def _event(self, name: str, data: dict[str, Any]) -> None:
         """Take an event of QEMU's: to power off is what a batch does at its end."""
@@ -205,11 +220,11 @@ class Batch(Life):
             return
         step = self._assembly.current
         if step is None:
-            limit, what = (_OFF, "its batch was done") if self._assembly.complete else (0.0, "")
+            limit, what = _OFF, "its batch was done" if self._assembly.complete else "it began"
         else:
-            slow = _SLOWEST if self.machine.deterministic else 1.0
-            limit = (step.limit + _GRACE) * slow if step.limit else 0.0
+            limit = step.limit + _GRACE if step.limit else 0.0
             what = f"step {step.name!r} began, which may take {step.limit:g} s"
+        limit *= self._slowness
         if limit and now - self._since > limit:
             title = f"no word from the guest for {limit:g} s after {what}"
             self._die(GuestDied(Outcome.KERNEL_LOST, title, lines=self.console.tail()))
