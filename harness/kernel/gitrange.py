@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +52,19 @@ def find_range(text: str) -> Range:
     if not folder.is_dir():
         raise UserError(f"{repository} is no folder", hint=f"{_FORM}; clone it first")
     ids = [_find(folder, name) for name in (first, last.lstrip("."))]
-    if dots and last.startswith("."):
-        ids[0] = run_git("-C", str(folder), "merge-base", *ids).strip()
+    if last.startswith("."):
+        ids[0] = _merge_base(folder, *ids)
     return Range(folder, *ids)
+
+
+def _merge_base(folder: Path, first: str, last: str) -> str:
+    try:
+        return run_git("-C", str(folder), "merge-base", first, last).strip()
+    except GitError as error:
+        raise UserError(
+            f"{folder}: {first[:12]} and {last[:12]} have no commit in common",
+            hint="write A..B with A before B",
+        ) from error
 
 
 def _find(folder: Path, name: str) -> str:
@@ -76,7 +88,7 @@ def format_range(commits: Range, version: str) -> list[tuple[str, bytes]]:
     Raises:
         UserError: there are none, a merge is among them, or a commit can't be a patch.
     """
-    with tempfile.TemporaryDirectory(prefix="patchbed-range-") as name:
+    with tempfile.TemporaryDirectory(prefix="patchbed-range-") as name, _readable(commits):
         folder = Path(name)
         git = _borrow(commits, folder / "bare.git")
         lines = _list(git, commits)
@@ -116,14 +128,8 @@ def _borrow(commits: Range, directory: Path) -> Git:
 def _list(git: Git, commits: Range) -> list[list[str]]:
     """Return id, tree and subject of each commit, in order."""
     what = f"{commits.first}..{commits.last}"
-    try:
-        merges = git.run("log", "--merges", "--format=%h %s", what).splitlines()
-        found = git.run("log", "--reverse", "--topo-order", "--format=%H %T %s", what)
-    except GitError as error:
-        raise UserError(
-            f"{commits.repository}: {error.stderr.strip()}",
-            hint="the range's commits must all be there: git fetch --unshallow",
-        ) from error
+    merges = git.run("log", "--merges", "--format=%h %s", what).splitlines()
+    found = git.run("log", "--reverse", "--topo-order", "--format=%H %T %s", what)
     if merges:
         raise UserError(
             f"a merge is in {what}: {merges[0]}", hint="rebase the commits, and import that"
@@ -131,6 +137,18 @@ def _list(git: Git, commits: Range) -> list[list[str]]:
     if not found:
         raise UserError(f"there is no commit in {what}", hint="write A..B with A before B")
     return [line.split(" ", 2) for line in found.splitlines()]
+
+
+@contextlib.contextmanager
+def _readable(commits: Range) -> Iterator[None]:
+    """Turn what git can't do with a repository into words."""
+    try:
+        yield
+    except GitError as error:
+        raise UserError(
+            f"{commits.repository}: {error.stderr.strip()}",
+            hint="the range's commits and files must all be there: git fetch --unshallow",
+        ) from error
 
 
 def _parent(git: Git, lines: list[list[str]]) -> str:

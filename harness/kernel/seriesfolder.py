@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,15 +81,16 @@ def write_series(
     check_free(folder, name, version, base, force=force)
     target = folder / name / version
     made = [parent for parent in (folder, target.parent) if not parent.exists()]
-    with disk_full(folder):
+    with _writable(folder), disk_full(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".import-", dir=target.parent))
         try:
             new = aside / version
-            if target.exists():
+            replaces = target.exists()
+            if replaces:
                 shutil.copytree(target, new)
             _fill(draft, new, base)
-            _swap(new, target, aside)
+            _swap(new, target, aside if replaces else None)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
             for parent in reversed(made):
@@ -97,15 +99,31 @@ def write_series(
     return target
 
 
-def _swap(new: Path, target: Path, aside: Path) -> None:
-    """Put `new` in the place of `target`; if anything keeps us from it, all stays as it was."""
-    old = aside / "old"
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Turn what keeps us from writing below `folder` into words."""
     try:
-        if target.exists():
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder} can't be written: {error.strerror}",
+            hint=f"see to {folder}, or name another by [paths] kernel_patches in patchbed.toml",
+        ) from error
+
+
+def _swap(new: Path, target: Path, aside: Path | None) -> None:
+    """Put `new` in the place of `target`, which goes into `aside`; None: there is no such.
+
+    If anything keeps us from it, all stays as it was.
+    """
+    old = aside / "old" if aside else None
+    try:
+        if old:
             target.rename(old)
+        # Another import that was here first makes this fail: a folder replaces no full one.
         new.rename(target)
     except BaseException:
-        if old.exists() and not target.exists():
+        if old and old.exists() and not target.exists():
             old.rename(target)
         raise
 

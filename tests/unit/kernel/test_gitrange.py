@@ -71,10 +71,14 @@ def test_a_range_from_where_two_branches_part(repository: Repository) -> None:
         ("main..", "is no range"),
         ("main~2..side", "a merge is in"),
         ("main~3..main", "has no commit 'main~3'"),
+        ("main...alone", "have no commit in common"),
         ("main~1..empty", "changes nothing, so it can't be a patch"),
     ],
 )
 def test_ranges_that_are_no_series(repository: Repository, commits: str, words: str) -> None:
+    repository.git("checkout", "--quiet", "--orphan", "alone")
+    repository.commit("alone\n", {"alone": b"1\n"})
+    repository.git("checkout", "--quiet", "main")
     repository.git("branch", "empty")
     repository.git("checkout", "--quiet", "empty")
     repository.commit("nothing\n", {})
@@ -89,3 +93,10 @@ def test_ranges_that_are_no_series(repository: Repository, commits: str, words: 
 def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a git repository"):
         import_series(ImportRequest(f"git:{tmp_path}@a..b", "x"), tmp_path / "series")
+
+
+def test_a_repository_that_lacks_files(repository: Repository) -> None:
+    blob = repository.git("rev-parse", "main:mm/a b.c").strip()
+    (repository.folder / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(UserError, match=blob):
+        bring(repository, f"{repository.base}..main")

@@ -428,6 +428,32 @@ def test_an_interrupt_leaves_everything_as_it_was(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_place_that_can_not_be_written(tmp_path: Path) -> None:
+    _, mails = three(tmp_path)
+    source = write(tmp_path / "mbox", mbox(mails))
+    with pytest.raises(UserError, match="can't be written: Not a directory") as caught:
+        bring(source, source / "series")
+    assert "kernel_patches" in caught.value.hint
+
+
+def test_of_two_imports_at_once_one_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other import can't be made to come between two given system calls: it is played."""
+    _, mails = three(tmp_path)
+    source = write(tmp_path / "mbox", mbox(mails))
+    rename = Path.rename
+
+    def late(path: Path, target: Path) -> Path:
+        (target / "6.1").mkdir(parents=True)
+        return rename(path, target)
+
+    with monkeypatch.context() as patched, pytest.raises(UserError, match="not empty"):
+        patched.setattr(Path, "rename", late)
+        bring(source, tmp_path / "series")
+    assert everything(tmp_path / "series") == {}
+
+
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
