@@ -70,6 +70,7 @@ class Decoder:
         self._system_map = system_map
         self._modules = tuple(modules)
         self._tables: dict[Path, Symbols] = {}
+        self._lined: dict[Path, bool] = {}
 
     @cached_property
     def symbols(self) -> Symbols:
@@ -79,7 +80,7 @@ class Decoder:
     @cached_property
     def has_lines(self) -> bool:
         """Whether the kernel was built with debug information, so that lines can be told."""
-        return has_lines(self._vmlinux)
+        return self._has_lines(self._vmlinux)
 
     def decode(self, frames: Iterable[Frame], *, offset: int = 0) -> list[DecodedFrame]:
         """Return `frames` decoded; what can't be keeps what the report says.
@@ -125,7 +126,7 @@ class Decoder:
     def _spot(self, frame: Frame) -> tuple[Path, str, int] | None:
         """Return the file, its section and the address there of the code that `frame` names."""
         file = self._find_module(frame.module) if frame.module else self._vmlinux
-        if not frame.function or file is None or not has_lines(file):
+        if not frame.function or file is None or not self._has_lines(file):
             return None
         table = self._table(file) if frame.module else self.symbols
         symbol = table.find(frame.function, frame.size)
@@ -134,6 +135,11 @@ class Decoder:
         # A return address is behind the call, and may be another line's, or function's.
         back = 0 if frame.exact else 1
         return file, symbol.section, max(0, symbol.address + frame.offset - back)
+
+    def _has_lines(self, file: Path) -> bool:
+        if file not in self._lined:
+            self._lined[file] = has_lines(file)
+        return self._lined[file]
 
     def _find_module(self, name: str) -> Path | None:
         for place in self._modules:

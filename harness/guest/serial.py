@@ -36,7 +36,9 @@ def login(guest: Guest, columns: int = 80, rows: int = 24) -> None:
     # hung up when the leader ends.
     shell = shlex.quote(f"stty cols {columns} rows {rows}; exec sh -l")
     again = f"while :; do setsid -c sh -c {shell} < {DEVICE} > {DEVICE} 2>&1; done"
-    guest.run(f"setsid sh -c {shlex.quote(again)} < /dev/null > /dev/null 2>&1 &")
+    # With an & it would ignore Ctrl-C, and so would all that is started from there.
+    start = "start-stop-daemon -S -b -m -p /run/console.pid -x /bin/sh"
+    guest.run(f"{start} -- -c {shlex.quote(again)}")
 
 
 class Serial:
