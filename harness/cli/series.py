@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from harness.kernel.importer import Imported
     from harness.kernel.rangediff import Comparison, Pair
     from harness.kernel.series import Series
 
@@ -149,29 +150,32 @@ def import_(
         source, name, version, base, pick, force, trailers, archive=archive or ARCHIVE
     )
     done = import_series(request, places.series, bases=places.bases, cache=default_cache())
-    draft = done.draft
     if as_json:
-        document = {
-            "name": done.name,
-            "version": done.version,
-            "base": done.base,
-            "folder": str(done.folder),
-            "title": draft.title,
-            "message_id": draft.message_id,
-            "link": draft.link,
-            "versions": list(draft.versions),
-            "patchset_hash": draft.patchset_hash(),
-            "patches": [patch for patch, _ in draft.patches],
-            "notes": list(done.notes),
-        }
-        typer.echo(json.dumps(document, indent=1))
+        typer.echo(json.dumps(_imported(done), indent=1))
         return
     for note in done.notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(f"{done.name}@{done.version} for {done.base}: {draft.title}")
-    for patch, _ in draft.patches:
+    typer.echo(f"{done.name}@{done.version} for {done.base}: {done.draft.title}")
+    for patch, _ in done.draft.patches:
         typer.echo(f"  {done.folder / done.base / patch}")
     typer.echo(f"next: patchbed series check debian-{done.base}+{done.name}@{done.version}")
+
+
+def _imported(done: Imported) -> dict[str, object]:
+    draft = done.draft
+    return {
+        "name": done.name,
+        "version": done.version,
+        "base": done.base,
+        "folder": str(done.folder),
+        "title": draft.title,
+        "message_id": draft.message_id,
+        "link": draft.link,
+        "versions": list(draft.versions),
+        "patchset_hash": draft.patchset_hash(),
+        "patches": [patch for patch, _ in draft.patches],
+        "notes": list(done.notes),
+    }
 
 
 @app.command()
