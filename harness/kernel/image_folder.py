@@ -15,16 +15,16 @@ from harness.errors import UserError
 from harness.kernel.bzimage import is_bzimage, kernel_release
 from harness.kernel.cache import digest_file
 
-_KERNELS = ("bzImage", "vmlinuz", "arch/x86/boot/bzImage", "boot/vmlinuz-*", "boot/bzImage-*")
-_VMLINUX = ("vmlinux", "boot/vmlinux-*")
-_CONFIGS = ("config", ".config", "boot/config-{release}")
+KERNELS = ("bzImage", "vmlinuz", "arch/x86/boot/bzImage", "boot/vmlinuz-*", "boot/bzImage-*")
+VMLINUX = ("vmlinux", "boot/vmlinux-*")
+CONFIGS = ("config", ".config", "boot/config-{release}")
 _MAPS = ("System.map", "boot/System.map-{release}")
-_MODULES = (
+MODULES = (
     "modules/lib/modules/{release}",
     "lib/modules/{release}",
     "usr/lib/modules/{release}",
 )
-_HEADERS = ("headers", "usr/src/linux-headers-{release}", "lib/modules/{release}/build")
+HEADERS = ("headers", "usr/src/linux-headers-{release}", "lib/modules/{release}/build")
 # The kernel's types, for BTF in modules: it takes pahole, and a test module needs none.
 _NO_TYPES = shutil.ignore_patterns("vmlinux")
 # What Debian has in the place of a System.map.
@@ -72,12 +72,12 @@ def find_parts(folder: Path, base: str, release: str = "") -> Parts:
     """
     if not folder.is_dir():
         raise UserError(f"base {base}: {folder} is no folder", hint="check the path")
-    kernels = [path for path in _files(folder, _KERNELS) if _is_kernel(path, release)]
-    images = [path for path in _files(folder, _VMLINUX) if _is_kernel(path, release)]
+    kernels = [path for path in _files(folder, KERNELS) if _is_kernel(path, release)]
+    images = [path for path in _files(folder, VMLINUX) if _is_kernel(path, release)]
     if not kernels and not images:
         raise UserError(
             f"base {base}: {folder} holds no kernel: none of"
-            f" {', '.join((*_KERNELS, *_VMLINUX))} is one for x86",
+            f" {', '.join((*KERNELS, *VMLINUX))} is one for x86",
             hint="give the folder with a bzImage, vmlinuz or vmlinux: see docs/bases.md",
         )
     if len(kernels) > 1:
@@ -88,16 +88,16 @@ def find_parts(folder: Path, base: str, release: str = "") -> Parts:
         )
     kernel = kernels[0] if kernels else images[0]
     release = kernel_release(kernel.read_bytes())
-    headers = _first(folder, _HEADERS, release, Path.is_dir)
+    headers = _first(folder, HEADERS, release, Path.is_dir)
     stub = _first(folder, _MAPS, release, Path.is_file)
     return Parts(
         folder=folder,
         release=release,
         kernel=kernel,
         vmlinux=images[0] if images else None,
-        config=_first(folder, _CONFIGS, release, Path.is_file),
+        config=_first(folder, CONFIGS, release, Path.is_file),
         system_map=stub if stub and stub.stat().st_size > _STUB else None,
-        modules=_first(folder, _MODULES, release, Path.is_dir),
+        modules=_first(folder, MODULES, release, Path.is_dir),
         headers=headers.resolve() if headers and (headers / "Makefile").is_file() else None,
     )
 

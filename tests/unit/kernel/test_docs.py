@@ -4,12 +4,14 @@
 import re
 import tomllib
 
+from harness.kernel import image_folder
 from harness.kernel.artifact import META, checksums
 from harness.kernel.series import KnownIssue, SeriesFile
 from harness.kernel.variant import SCHEMES
 from harness.paths import PROJECT
 from tests.unit.kernel.project import Project
 
+BASES = (PROJECT / "docs" / "bases.md").read_text(encoding="utf-8")
 KERNELS = (PROJECT / "docs" / "kernels.md").read_text(encoding="utf-8")
 SERIES = (PROJECT / "docs" / "series-format.md").read_text(encoding="utf-8")
 
@@ -36,6 +38,13 @@ def test_every_folder_of_the_cache_is_documented(project: Project) -> None:
 
 
 def test_every_kind_of_base_is_documented() -> None:
-    documented = set(re.findall(r"^\| `(\w+):", KERNELS, re.MULTILINE))
-    assert documented <= set(SCHEMES)
-    assert {"git", "tarball"} <= documented
+    documented = set(re.findall(r"^\| `(\w+):", BASES, re.MULTILINE))
+    assert documented == set(SCHEMES)
+    for kind in documented:
+        assert f"`{kind}:" in KERNELS
+
+
+def test_where_an_image_has_its_parts_is_documented() -> None:
+    patterns = (*image_folder.KERNELS, *image_folder.VMLINUX, *image_folder.CONFIGS)
+    for pattern in (*patterns, *image_folder.MODULES, *image_folder.HEADERS):
+        assert f"`{pattern.format(release='RELEASE')}`" in BASES
