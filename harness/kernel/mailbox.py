@@ -62,7 +62,7 @@ def _number(file: Path) -> int:
 
 
 def _read_folder(folder: Path) -> tuple[list[Mail], bool]:
-    if (folder / "cur").is_dir():
+    if (folder / "cur").is_dir() or (folder / "new").is_dir():
         files = [
             file
             for part in ("cur", "new")

@@ -21,7 +21,7 @@ _SPECIALS = re.compile(r'[()<>\[\]:;@\\,."]')
 # What git takes for a header at the top of a mail's text, or for the begin of another mail.
 _LIKE_HEADER = re.compile(r">?(?:From|Subject|Date)\b|\[PATCH\]\s", re.IGNORECASE)
 _CORRUPT = re.compile(r"corrupt patch at (?:.*:|line )(\d+)")
-_LONGEST_NAME = 64
+_LONGEST_NAME = 63
 _UTF8 = Charset("utf-8")
 _UTF8.header_encoding = QP
 

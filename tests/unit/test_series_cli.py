@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from harness.paths import PROJECT
+from tests.unit.kernel.archive import Archive, Handler
 from tests.unit.kernel.mailing import Repository, archived, message_id
-from tests.unit.kernel.test_lore import Archive, Handler
 
 DOC = (PROJECT / "docs" / "series.md").read_text(encoding="utf-8")
 POSTED = "20230308094106.227365-1-rppt@kernel.org"

@@ -5,6 +5,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.kernel.importer import Imported, ImportRequest, import_series
+from harness.kernel.mailinfo import file_name
 from tests.unit.kernel.mailing import Repository
 
 
@@ -100,3 +101,19 @@ def test_a_repository_that_lacks_files(repository: Repository) -> None:
     (repository.folder / ".git/objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises(UserError, match=blob):
         bring(repository, f"{repository.base}..main")
+
+
+def test_names_of_patches_are_those_of_git(repository: Repository, tmp_path: Path) -> None:
+    titles = [
+        "mm/unmapped-alloc: show the state of the cache in debugfs",
+        "x86: a..b...c __GFP_X (and more) -- 100%.",
+        "caf\u00e9: [media] ...",
+        "one" * 40,
+        "ends with a dash right where names are cut off, at 52-- see",
+    ]
+    for number, title in enumerate(titles):
+        repository.commit(title, {"n": b"%d\n" % number})
+    shown = tmp_path / "shown"
+    repository.git("format-patch", "--quiet", "-o", str(shown), f"HEAD~{len(titles)}")
+    wanted = [file.name for file in sorted(shown.iterdir())]
+    assert [file_name(number, title) for number, title in enumerate(titles, start=1)] == wanted
