@@ -216,11 +216,17 @@ def publish(folder: Path, entry: Path) -> None:
     folder.rename(entry)
 
 
-def discard(entry: Path) -> None:
-    """Remove a cache entry: it is gone at once, even if removing its files takes a while."""
+def discard(entry: Path, *, later: bool = False) -> None:
+    """Remove a cache entry: it is gone at once, even if removing its files takes a while.
+
+    With `later`, a process does that which may outlive us: nobody waits for its room.
+    """
     aside = Path(tempfile.mkdtemp(prefix=_GONE, dir=entry.parent))
     entry.rename(aside / entry.name)
-    remove(aside)
+    if later:
+        _remove_behind(aside)
+    else:
+        remove(aside)
 
 
 def remove_later(folder: Path) -> None:
@@ -228,11 +234,16 @@ def remove_later(folder: Path) -> None:
     aside = folder.with_name(f"{_GONE}{folder.name}")
     with contextlib.suppress(FileNotFoundError):
         folder.rename(aside)
-        subprocess.run(
-            ["sh", "-c", 'rm -rf -- "$1" </dev/null >/dev/null 2>&1 &', "sh", str(aside)],
-            start_new_session=True,
-            check=False,
-        )
+        _remove_behind(aside)
+
+
+def _remove_behind(folder: Path) -> None:
+    """Let a process of its own remove a folder; whoever sweeps does it, should it be killed."""
+    subprocess.run(
+        ["sh", "-c", 'nice rm -rf -- "$1" </dev/null >/dev/null 2>&1 &', "sh", str(folder)],
+        start_new_session=True,
+        check=False,
+    )
 
 
 def remove(folder: Path) -> None:

@@ -37,15 +37,19 @@ def state_of(folder: Path) -> str:
     return state.hex()
 
 
-def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield each file and link below `folder` with its name there, in an order that is fixed."""
+def walk(folder: Path, *, folders: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield each file and link below `folder` with its name there, in an order that is fixed.
+
+    With `folders`, these too, each before what is in it.
+    """
     pending = [""]
     while pending:
         below = pending.pop()
         with os.scandir(folder / below) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 name = f"{below}{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
+                inner = entry.is_dir(follow_symlinks=False)
+                if inner:
                     pending.append(f"{name}/")
-                else:
+                if folders or not inner:
                     yield name, entry

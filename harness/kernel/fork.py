@@ -108,19 +108,18 @@ def _copy(parent: KeptTree, target: Path, began: float) -> list[str]:
     """Link the sources and copy the objects of `parent`; return all names."""
     state = State()
     old, new = parent.record.path.encode(), str(target).encode()
-    made: set[str] = set()
     names: list[str] = []
     target.mkdir()
-    for name, entry in walk(parent.source):
+    for name, entry in walk(parent.source, folders=True):
+        copy = target / name
+        if entry.is_dir(follow_symlinks=False):
+            # Empty ones too: kbuild knows files by paths that lead through them and back.
+            copy.mkdir()
+            continue
         status = entry.stat(follow_symlinks=False)
         if status.st_mtime > began:
             raise SpoiltTreeError(f"{name} has a date in the future")
         state.add(name, status)
-        copy = target / name
-        folder = name.rpartition("/")[0]
-        if folder not in made:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            made.add(folder)
         if name.startswith(_BUILD):
             _copy_object(Path(entry.path), copy, old, new)
         else:

@@ -136,7 +136,10 @@ def keep_tree(cache: Cache, folder: Path, record: Record, waiting: Waiting) -> N
     (folder / GIT / "index").unlink(missing_ok=True)
     (folder / RECORD).write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
     with hold_tree(cache, record.key, waiting):
-        publish(folder, cache.trees / record.key)
+        entry = cache.trees / record.key
+        if entry.exists():
+            discard(entry, later=True)
+        publish(folder, entry)
     drop_trees(cache, keep=KEPT)
 
 
@@ -154,13 +157,16 @@ def drop_trees(cache: Cache, *, keep: int = 0, needed: int = 0) -> int:
     for folder in [*strange, *(tree.folder for tree in reversed(known[keep:]))]:
         if needed and shutil.disk_usage(cache.root).free >= needed:
             break
-        gone += remove_tree(cache, folder)
+        gone += remove_tree(cache, folder, later=not needed)
     return gone
 
 
-def remove_tree(cache: Cache, folder: Path) -> bool:
-    """Remove a kept tree unless another process uses it; return whether it is gone."""
+def remove_tree(cache: Cache, folder: Path, *, later: bool = False) -> bool:
+    """Remove a kept tree unless another process uses it; return whether it is gone.
+
+    `later` is as for discard.
+    """
     with cache.try_hold(f"tree-{folder.name[:32]}", command_name()) as held:
         if held and folder.exists():
-            discard(folder)
+            discard(folder, later=later)
         return held

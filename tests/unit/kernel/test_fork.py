@@ -96,6 +96,7 @@ def test_sources_are_shared_and_objects_are_not(project: Project) -> None:
     assert (one / "init/main.c").samefile(other / "init/main.c")
     assert not (one / "mm/pages.c").samefile(other / "mm/pages.c")
     assert not (one / "build/init/main.o").samefile(other / "build/init/main.o")
+    assert (other / "build/scripts").is_dir() and not any((other / "build/scripts").iterdir())
     untouched = [(tree / "build/init/main.o").stat().st_mtime_ns for tree in (one, other)]
     assert untouched[0] == untouched[1]
 
