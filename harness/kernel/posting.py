@@ -275,13 +275,14 @@ def _in_given_order(mails: Sequence[Mail]) -> list[Posting]:
 def _of_one_sender(wanted: Sequence[Posting], found: Sequence[Posting]) -> list[Posting]:
     """Return the postings of whoever began the thread, and not others' within it."""
     senders = {posting.sender for posting in wanted if posting.root}
+    senders = senders or {posting.sender for posting in wanted}
     if len(senders) > 1:
         raise UserError(
             "there are series from several people in it; --pick MESSAGE-ID or words of a subject"
             " says which",
             hint=_listed(wanted),
         )
-    return [posting for posting in found if not senders or posting.sender in senders]
+    return [posting for posting in found if posting.sender in senders]
 
 
 def _ids(posting: Posting) -> set[str]:

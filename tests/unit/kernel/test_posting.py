@@ -166,6 +166,14 @@ def test_what_can_not_be_told_apart_is_listed() -> None:
     assert "v1 'x', 1 of 1 from anna@example.org <p>; v1 'y'" in caught.value.hint
     with pytest.raises(UserError, match="several people"):
         chosen([two[0], mail("[PATCH v2] z", "r", sender=BORIS)])
+    discussed = [
+        mail("Ideas?", "i", text="Words."),
+        mail("[PATCH] x", "p", "i"),
+        mail("[PATCH v2] z", "r", "i", BORIS),
+    ]
+    with pytest.raises(UserError, match="several people"):
+        chosen(discussed)
+    assert ids(chosen(discussed, pick="<p>")) == ["p"]
     with pytest.raises(UserError, match="there is no v7 in it"):
         chosen(two, version=7)
 
