@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""docs/kernels.md and docs/series-format.md against the code."""
+"""docs/cache.md, docs/kernels.md and docs/series-format.md against the code."""
 
 import re
 import tomllib
@@ -8,10 +8,12 @@ from harness.kernel import image_folder
 from harness.kernel.artifact import META, checksums
 from harness.kernel.series import KnownIssue, SeriesFile
 from harness.kernel.variant import SCHEMES
+from harness.kernel.verify import PROOF
 from harness.paths import PROJECT
 from tests.unit.kernel.project import Project
 
 BASES = (PROJECT / "docs" / "bases.md").read_text(encoding="utf-8")
+CACHE = (PROJECT / "docs" / "cache.md").read_text(encoding="utf-8")
 KERNELS = (PROJECT / "docs" / "kernels.md").read_text(encoding="utf-8")
 SERIES = (PROJECT / "docs" / "series-format.md").read_text(encoding="utf-8")
 
@@ -32,9 +34,14 @@ def test_the_example_of_a_series_is_one() -> None:
 def test_every_folder_of_the_cache_is_documented(project: Project) -> None:
     kernel = project.obtain()
     for folder in project.cache.root.iterdir():
-        assert f"`{folder.name}/" in KERNELS, f"{folder.name} is not in docs/kernels.md"
-    for name in (META, *checksums(kernel.folder)):
-        assert f"`{name}`" in KERNELS
+        assert f"`{folder.name}/" in CACHE, f"{folder.name} is not in docs/cache.md"
+    for name in (META, PROOF, *checksums(kernel.folder)):
+        assert f"`{name}`" in CACHE
+
+
+def test_every_option_of_a_build_is_documented() -> None:
+    for name in ("compiler", "jobs", "niceness", "clean", "explain", "verify", "again"):
+        assert f"--{name}" in CACHE
 
 
 def test_every_kind_of_base_is_documented() -> None:
