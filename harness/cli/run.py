@@ -23,6 +23,13 @@ def run(
         str, typer.Option("-k", help="Only testcases that match, in pytest's words.")
     ] = "",
     accelerator: Annotated[str, typer.Option("--accel", help="auto, tcg or kvm.")] = "auto",
+    snapshot: Annotated[
+        bool,
+        typer.Option(
+            "--snapshot/--fresh-boot",
+            help="Restore a guest for each testcase, or boot one for all.",
+        ),
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="make's; 0: every core.")] = 0,
     config: Annotated[
         Path | None, typer.Option(help="A patchbed.toml; else the nearest one.")
@@ -50,6 +57,7 @@ def run(
         machine=machine,
         selection=keyword,
         accelerator=accelerator,
+        snapshot=snapshot,
     )
     request = RunRequest(plan, runs or file.resolve().parent / "runs", jobs=jobs, as_json=as_json)
     raise typer.Exit(execute_run(request))

@@ -18,12 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from harness.errors import GuestDied, InfrastructureError, PatchbedError, UserError
+from harness.errors import GuestDied, InfrastructureError, PatchbedError
 from harness.guest import qemu, speed
 from harness.guest.completed import Completed
 from harness.guest.gdb import listen
 from harness.guest.life import Life
-from harness.guest.machine import Machine
+from harness.guest.machine import Machine, check_interactive
 from harness.guest.silence import LockupWatch
 from harness.guest.speed import scaled
 from harness.guest.trouble import Kind
@@ -89,11 +89,7 @@ class Guest(Life):
             InfrastructureError: QEMU can't be started, or broke.
             UserError: the machine has no network.
         """
-        if self.machine.deterministic:
-            raise UserError(
-                "a deterministic machine takes no commands: nothing goes in after its start",
-                hint="run them as a batch: `patchbed boot --machine deterministic -- COMMAND`",
-            )
+        check_interactive(self.machine)
         return super().__enter__()
 
     def __exit__(

@@ -60,3 +60,12 @@ def load_machine(name: str, folder: Path = MACHINES) -> Machine:
     if name not in known:
         raise UserError(f"no machine {name!r}", hint=f"choose from: {', '.join(known)}")
     return load_toml(folder / f"{name}.toml", Machine)
+
+
+def check_interactive(machine: Machine) -> None:
+    """Raise UserError for a machine whose guests take no commands."""
+    if machine.deterministic:
+        raise UserError(
+            "a deterministic machine takes no commands: nothing goes in after its start",
+            hint="run them as a batch: `patchbed boot --machine deterministic -- COMMAND`",
+        )

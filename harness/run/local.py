@@ -16,8 +16,9 @@ import psutil
 from harness.errors import BuildError, InfrastructureError, PatchbedError
 from harness.events import BuildFinished, BuildStarted, Listener, Message
 from harness.guest.image import boot_files, build_image
-from harness.guest.machine import Machine, load_machine
+from harness.guest.machine import Machine, check_interactive, load_machine
 from harness.guest.programs import build_programs
+from harness.guest.snapshot import check_machine
 from harness.guest.speed import scaled
 from harness.kernel.artifact import Kernel
 from harness.kernel.builder import obtain
@@ -58,21 +59,25 @@ def check_plan(plan: Plan) -> CheckedPlan:
     """Find everything that `plan` names, before anything is made.
 
     Raises:
-        UserError: a machine, profile, base, series or version does not exist, or the selection
-            is no expression; the message lists what there is.
+        UserError: a machine, profile, base, series or version does not exist, the machine can't
+            do it, or the selection is no expression; the message lists what there is.
         ConfigError: a file of one of them can't be used.
     """
     load_profile(plan.profile)
     for variant in plan.variants:
         check_base(variant, plan.bases)
     check_selection(plan.selection)
+    machine = load_machine(plan.machine)
+    check_interactive(machine)
+    if plan.snapshot:
+        check_machine(machine)
     series = {
         variant: load_series_file(variant.series, variant.version, plan.kernel_patches)
         if variant.patched
         else None
         for variant in plan.variants
     }
-    return CheckedPlan(load_machine(plan.machine), series)
+    return CheckedPlan(machine, series)
 
 
 @dataclass
@@ -248,4 +253,5 @@ def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
         boot_limit=scaled(plan.limits.boot),
         silence_limit=scaled(plan.limits.silence),
         test_limit=scaled(plan.limits.test),
+        snapshot=plan.snapshot,
     )

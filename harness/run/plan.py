@@ -20,7 +20,8 @@ class Plan:
     """The variants to build and test, on which machine, and which testcases to run.
 
     `selection` is a pytest `-k` expression, "" for every testcase; `kernel_patches` and
-    `testcases` are the folders of series and testcases, `bases` the short names of bases.
+    `testcases` are the folders of series and testcases, `bases` the short names of bases. With
+    `snapshot` each testcase has a guest of its own, restored from one that was saved.
     """
 
     variants: tuple[Variant, ...]
@@ -33,6 +34,7 @@ class Plan:
     kernel_patches: Path
     testcases: Path
     bases: Mapping[str, str]
+    snapshot: bool = False
 
     def cell(self, variant: Variant) -> str:
         """Return the name of the cell that tests `variant`."""
@@ -51,6 +53,7 @@ def make_plan(
     machine: str = "",
     selection: str = "",
     accelerator: str = "auto",
+    snapshot: bool = False,
 ) -> Plan:
     """Return the plan that `settings` give; what the command line gives goes before.
 
@@ -84,6 +87,7 @@ def make_plan(
         kernel_patches=patches,
         testcases=folder / settings.paths.testcases,
         bases=settings.bases,
+        snapshot=snapshot,
     )
 
 

@@ -40,7 +40,7 @@ class CellPlan(BaseModel):
 
     `no_modules` is why there are no test modules in the image, "" where there are.
     `folder` is the run folder; `selection` is pytest's `-k` expression, "" for all; limits are
-    in seconds.
+    in seconds. With `snapshot` each testcase has a guest of its own, restored from one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,3 +58,4 @@ class CellPlan(BaseModel):
     boot_limit: float
     silence_limit: float
     test_limit: float
+    snapshot: bool = False

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
@@ -14,6 +16,7 @@ from harness.errors import GuestDied, InfrastructureError
 from harness.events import BootFinished, BootReady, BootStarted, Listener
 from harness.guest.guest import Guest
 from harness.guest.machine import load_machine
+from harness.guest.snapshot import restored
 from harness.kernel.artifact import Kernel
 from harness.outcomes import Outcome
 from harness.testing.cell import CellPlan
@@ -30,6 +33,8 @@ class GuestKeeper:
         self._kernel = Kernel(**plan.kernel.model_dump())
         self._machine = load_machine(plan.machine)
         self._guest: Guest | None = None
+        self._restored = False
+        self._life = ExitStack()
         self.boots = 0
 
     @property
@@ -37,16 +42,19 @@ class GuestKeeper:
         """The kernel's configuration, symbols without `CONFIG_`."""
         return self._kernel.config()
 
-    def get(self) -> Guest:
-        """Return a guest that takes commands, booted if there is none.
+    def get(self, *, fresh: bool = False) -> Guest:
+        """Return a guest that takes commands, booted or restored if there is none.
 
-        Trouble with the host is tried three times; a kernel that dies is not tried again here.
+        One that was restored is not taken for a `fresh` one. Trouble with the host is tried three
+        times; a kernel that dies is not tried again here.
 
         Raises:
             GuestDied: the kernel did not come up.
             InfrastructureError: the host could not run it.
         """
-        if self._guest is not None and self._guest.death is not None:
+        if self._guest is not None and (
+            self._guest.death is not None or (fresh and self._restored)
+        ):
             self.end()
         if self._guest is None:
             for attempt in Retrying(
@@ -56,7 +64,7 @@ class GuestKeeper:
                 reraise=True,
             ):
                 with attempt:
-                    self._guest = self._boot()
+                    self._guest = self._boot(restore=self._plan.snapshot and not fresh)
         assert self._guest is not None  # noqa: S101
         return self._guest
 
@@ -65,25 +73,19 @@ class GuestKeeper:
         """The guest that is there now, alive or dead, or None."""
         return self._guest
 
-    def _boot(self) -> Guest:
+    def _boot(self, *, restore: bool) -> Guest:
         plan = self._plan
         self.boots += 1
         folder = plan.folder / "cells" / plan.cell / f"boot-{self.boots}"
         folder.mkdir(parents=True, exist_ok=True)
-        guest = Guest(
-            self._kernel,
-            plan.image,
-            self._machine,
-            folder,
-            boot_limit=plan.boot_limit,
-            silence_limit=plan.silence_limit,
-            accelerator=plan.accelerator,
-        )
+        begun: list[Guest] = []
+        way = self._way(folder, begun.append, restore=restore)
+        self._life, self._restored = ExitStack(), restore
         started = datetime.now(UTC)
         try:
-            guest.__enter__()
+            guest = self._life.enter_context(way)
         except (GuestDied, InfrastructureError) as error:
-            self._started(guest, folder, started)
+            self._started(begun[-1] if begun else None, folder, started)
             lines = list(error.lines) if isinstance(error, GuestDied) else []
             self._finished(error.outcome, error.message, lines)
             raise
@@ -92,7 +94,25 @@ class GuestKeeper:
         self._listen(ready)
         return guest
 
-    def _started(self, guest: Guest, folder: Path, when: datetime) -> None:
+    def _way(
+        self, folder: Path, begin: Callable[[Guest], None], *, restore: bool
+    ) -> AbstractContextManager[Guest]:
+        """Return the context of a guest; `begin` gets the guest before it starts."""
+        plan = self._plan
+        options: dict[str, Any] = {
+            "accelerator": plan.accelerator,
+            "boot_limit": plan.boot_limit,
+            "silence_limit": plan.silence_limit,
+        }
+        if restore:
+            return restored(
+                self._kernel, plan.image, self._machine, folder, prepare=begin, **options
+            )
+        guest = Guest(self._kernel, plan.image, self._machine, folder, **options)
+        begin(guest)
+        return guest
+
+    def _started(self, guest: Guest | None, folder: Path, when: datetime) -> None:
         # Told once QEMU has been started: the command line is not known before.
         self._listen(
             BootStarted(
@@ -100,9 +120,9 @@ class GuestKeeper:
                 cell=self._plan.cell,
                 boot=self.boots,
                 folder=str(folder.relative_to(self._plan.folder)),
-                argv=guest.argv,
-                accelerator=guest.accelerator,
-                accelerator_reason=guest.accelerator_reason,
+                argv=guest.argv if guest else [],
+                accelerator=guest.accelerator if guest else "",
+                accelerator_reason=guest.accelerator_reason if guest else "",
             )
         )
 
@@ -111,7 +131,7 @@ class GuestKeeper:
         guest, self._guest = self._guest, None
         if guest is None:
             return
-        guest.__exit__(None, None, None)
+        self._life.close()
         death = guest.death
         if death is None:
             self._finished(Outcome.PASS, "", [])

@@ -195,11 +195,14 @@ class CellSession:
     def guest(self, request: pytest.FixtureRequest) -> Iterator[Guest]:
         """The cell's guest; its counters are pulled before and after the testcase."""
         test = request.node.stash[_RUNNING].test
-        self._pull(self._keeper.get(), test, "before")
-        yield self._keeper.get()
+        fresh = request.node.stash[_RUNNING].spec.fresh_boot
+        self._pull(self._keeper.get(fresh=fresh), test, "before")
+        yield self._keeper.get(fresh=fresh)
         current = self._keeper.current
         if current is not None and current.death is None:
             self._pull(current, test, "after")
+        if self._plan.snapshot:
+            self._keeper.end()
 
     def _pull(self, guest: Guest, test: str, when: Literal["before", "after"]) -> None:
         folder = guest.folder / "counters" / test.replace("/", ".") / when

@@ -23,17 +23,23 @@ class Testcase:
     """A testcase's id (`U1-absence`) and its needs.
 
     `needs_feature`: the series under test must be there, and must show its probe. `config`:
-    symbols, without `CONFIG_`, that the kernel must have built in or as a module.
+    symbols, without `CONFIG_`, that the kernel must have built in or as a module. `fresh_boot`: a
+    guest restored from a snapshot would falsify it.
     """
 
     __test__ = False
     id: str
     needs_feature: bool = False
     config: tuple[str, ...] = ()
+    fresh_boot: bool = False
 
 
 def testcase(
-    id: str, *, needs_feature: bool = False, config: Sequence[str] = ()
+    id: str,
+    *,
+    needs_feature: bool = False,
+    config: Sequence[str] = (),
+    fresh_boot: bool = False,
 ) -> Callable[[Function], Function]:
     """Return the decorator that makes a pytest function the testcase `id` of its folder.
 
@@ -44,7 +50,7 @@ def testcase(
         raise ValueError(f"{id!r} is no testcase id; write a letter, a number and a name: U1-name")
     mark = getattr(pytest.mark, MARKER)
     decorator: Callable[[Function], Function] = mark(
-        Testcase(id, needs_feature=needs_feature, config=tuple(config))
+        Testcase(id, needs_feature=needs_feature, config=tuple(config), fresh_boot=fresh_boot)
     )
     return decorator
 

@@ -15,7 +15,7 @@ from harness.guest.machine import load_machine
 from harness.guest.snapshot import RestoredGuest, restored
 from harness.kernel.artifact import Kernel
 from harness.paths import cache
-from tests.guest.command import patchbed
+from tests.guest.command import patchbed, run_json
 
 Restore = Callable[..., AbstractContextManager[RestoredGuest]]
 INSIDE = "cat /root/.ssh/authorized_keys; head -c 16 /dev/urandom | hexdump -C; date +%s"
@@ -102,3 +102,55 @@ def test_boot_restores_what_was_saved() -> None:
     for _ in range(2):
         done = patchbed("boot", "debian-6.1", "--snapshot", "--", "uname -r; exit 6")
         assert (done.returncode, done.stdout) == (6, "6.1.192\n")
+
+
+TESTS = '''\
+from harness.testing.testcase import testcase
+
+
+@testcase("X1-leave")
+def test_leave(guest):
+    """Leaves a file behind."""
+    assert guest.run("touch /tmp/left").status == 0
+    assert (guest.folder / "console-before.log").is_file()
+
+
+@testcase("X2-find")
+def test_find(guest):
+    """Has a guest of its own."""
+    assert guest.run("test -e /tmp/left").status == 1
+
+
+@testcase("X3-fresh", fresh_boot=True)
+def test_fresh(guest):
+    """Has a boot of its own."""
+    assert guest.run("test -e /tmp/left").status == 1
+    assert not (guest.folder / "console-before.log").exists()
+'''
+
+
+def test_each_testcase_of_a_run_may_have_a_guest_of_its_own(tmp_path: Path) -> None:
+    area = tmp_path / "testcases" / "own"
+    area.mkdir(parents=True)
+    (area / "test_own.py").write_text(TESTS)
+    (area.parent / "Kbuild").write_text("# no modules\n")
+    (tmp_path / "patchbed.toml").write_text(
+        '[plan]\nvariants = ["debian-6.1"]\nmachine = "q35-1g"\n[paths]\ntestcases = "testcases"\n'
+    )
+    ran = run_json("--snapshot", cwd=tmp_path)
+    assert ran.outcomes("debian-6.1") == {
+        "own/X1-leave": "pass",
+        "own/X2-find": "pass",
+        "own/X3-fresh": "pass",
+    }
+    (cell,) = ran.results["cells"]
+    assert [boot["outcome"] for boot in cell["boots"]] == ["pass"] * 3
+    assert ran.status == 0
+
+
+def test_a_run_refuses_machines_that_can_not_do_it(tmp_path: Path) -> None:
+    for options in (["--machine", "deterministic"], ["--machine", "numa-2", "--snapshot"]):
+        done = patchbed("run", "--runs", str(tmp_path / "runs"), *options)
+        assert done.returncode == 2
+        assert "machine" in done.stderr
+        assert not (tmp_path / "runs").exists()
