@@ -18,7 +18,7 @@ from typing import Any
 from harness.errors import PatchbedError
 from harness.guest.crash import CrashDetector
 from harness.guest.guest import Guest
-from harness.guest.image import READY, build_image
+from harness.guest.image import READY, boot_files, build_image
 from harness.guest.machine import load_machine
 from harness.guest.programs import build_programs
 from harness.kernel.artifact import Kernel
@@ -117,7 +117,7 @@ def _prepare(base: str, profile: str) -> tuple[Kernel, Path]:
     programs = build_programs(PROJECT / "tests" / "guest")
     files = {f"/patchbed/modules/{file.name}": file for file in modules.glob("*.ko")}
     files |= {f"/patchbed/bin/{file.name}": file for file in programs.iterdir() if file.is_file()}
-    return kernel, build_image(files)
+    return kernel, build_image({**boot_files(kernel), **files})
 
 
 def main(names: list[str]) -> None:

@@ -332,12 +332,6 @@ static noinline void crasher_usercopy(void)
 	kfree(object);
 }
 
-static noinline void crasher_big_allocation(void)
-{
-	/* More than the buddy allocator has: a report, but no trouble of the kernel's. */
-	free_pages(__get_free_pages(GFP_KERNEL, MAX_ORDER - 1), MAX_ORDER - 1);
-}
-
 static DEFINE_SPINLOCK(lock_a);
 static DEFINE_SPINLOCK(lock_b);
 static DEFINE_MUTEX(mutex_a);
@@ -628,7 +622,6 @@ static const struct {
 	{ "double-kfree", crasher_double_kfree },
 	{ "list", crasher_list },
 	{ "usercopy", crasher_usercopy },
-	{ "big-allocation", crasher_big_allocation },
 	{ "circular", crasher_circular },
 	{ "recursive", crasher_recursive },
 	{ "inconsistent", crasher_inconsistent },
