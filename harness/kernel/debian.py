@@ -147,14 +147,15 @@ def _remembered(memory: Path, state: Sequence[str]) -> dict[str, KernelPackages]
 def _look_for_kernel(version: str, flavour: str) -> KernelPackages:
     wanted = "amd64" if flavour == "amd64" else f"{flavour}-amd64"
     pattern = re.compile(_RELEASE.format(version=re.escape(version), flavour=wanted))
-    here = installed(f"linux-image-{version}.*", f"linux-headers-{version}.*", "linux-kbuild-*")
+    here = installed("linux-*")
     kernel = _newest_kernel(here, pattern)
     if kernel is not None:
         return kernel
     names = _ask("apt-cache", "pkgnames", f"linux-image-{version}.")
     images = offered([name for name in names if pattern.fullmatch(name)])
     headers = offered([f"linux-headers-{_release(image, pattern)}" for image in images])
-    others = offered(sorted({name for package in headers for name in package.depends}))
+    needed = {name for package in (*images, *headers) for name in package.depends}
+    others = offered(sorted(name for name in needed if _belongs(name)))
     kernel = _newest_kernel([*images, *headers, *others], pattern)
     if kernel is None:
         raise _no_kernel(version, wanted)
@@ -171,10 +172,16 @@ def _newest_kernel(packages: Sequence[Package], pattern: re.Pattern[str]) -> Ker
     for image in reversed(images):
         release = _release(image, pattern)
         headers = known.get(f"linux-headers-{release}")
-        needed = [name for name in headers.depends if _builds(name)] if headers else []
+        # Where a kernel's modules are a package of their own, it depends on that.
+        needed = [name for name in image.depends if _belongs(name) and release in name]
+        needed += [name for name in headers.depends if _builds(name)] if headers else []
         if headers and needed and all(name in known for name in needed):
             return KernelPackages(release, (image, headers, *(known[name] for name in needed)))
     return None
+
+
+def _belongs(name: str) -> bool:
+    return name.startswith("linux-")
 
 
 def _builds(name: str) -> bool:

@@ -237,6 +237,18 @@ def test_kernels_that_apt_has_not(debian: Debian, monkeypatch: pytest.MonkeyPatc
         find_kernel("6.1")
 
 
+def test_modules_in_a_package_of_their_own(debian: Debian) -> None:
+    records = debian.folder / "records"
+    modules = IMAGE.replace("image", "modules")
+    text = records.read_text().replace(
+        f"Package: {IMAGE}\nVersion: {VERSION}\nDepends: ",
+        f"Package: {IMAGE}\nVersion: {VERSION}\nDepends: {modules}, linux-base, kmod",
+    )
+    records.write_text(f"{text}\nPackage: {modules}\nVersion: {VERSION}\nDepends:\n")
+    names = [package.name for package in find_kernel("6.1").packages]
+    assert names == [IMAGE, HEADERS, modules, COMMON, KBUILD]
+
+
 def test_records_of_apt() -> None:
     text = """\
 Package: linux-headers-6.1.0-56-amd64
