@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -107,7 +109,14 @@ def boot(
         bases=settings.bases,
         kernel_patches=file.resolve().parent / settings.paths.kernel_patches,
     )
-    raise typer.Exit(execute_boot(request))
+    _leave(execute_boot(request))
+
+
+def _leave(status: int) -> NoReturn:
+    """End at once: all of ours has ended, and to take itself apart costs Python 5% of a boot."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def spell_out(words: list[str]) -> list[str]:
