@@ -11,17 +11,22 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BuildError, UserError
+from harness.paths import PROJECT
 from tests.unit.kernel.prebuilt import bzimage, packed, write_files
 from tests.unit.kernel.project import Project
 
 
-def patchbed(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
+def patchbed(
+    project: Project, *words: str, folder: Path = PROJECT
+) -> subprocess.CompletedProcess[str]:
+    home = str(project.folder / "home")
     return subprocess.run(
         [sys.executable, "-m", "harness.cli.main", *words],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "XDG_CACHE_HOME": str(project.folder / "home")},
+        cwd=folder,
+        env={**os.environ, "XDG_CACHE_HOME": home, "PYTHONPATH": str(PROJECT)},
     )
 
 
@@ -87,6 +92,24 @@ def test_a_run_finds_a_bad_base_before_it_makes_anything(project: Project) -> No
         assert done.returncode == 2, done.stderr
         assert base in done.stderr
     assert not runs.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["kernel", "build", "mine"],
+        ["kernel", "config", "mine"],
+        ["series", "check", "mine+gfp-unmapped@v1"],
+        ["series", "apply", "mine+gfp-unmapped@v1", "new"],
+        ["boot", "mine", "--", "true"],
+        ["run", "--variant", "mine"],
+    ],
+)
+def test_every_command_knows_the_short_names(project: Project, command: list[str]) -> None:
+    (project.folder / "patchbed.toml").write_text('[bases]\nmine = "tree:nosuch"\n')
+    done = patchbed(project, *command, folder=project.folder)
+    assert done.returncode == 2, done.stderr
+    assert f"base tree:{project.folder}/nosuch: there is no such folder" in done.stderr
 
 
 def test_a_patch_for_another_kernel(project: Project) -> None:
