@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.kernel.process import Group
 
 NAME = "patchbed"
 # Before a command on a repository of somebody else's, which was named: it may be another user's,
@@ -82,10 +85,14 @@ def run_git(*arguments: str, folder: Path = Path("/")) -> str:
     stdout = done.stdout.decode("utf-8", errors="replace")
     if done.returncode != 0:
         stderr = done.stderr.decode("utf-8", errors="replace")
-        if any(words in stderr for words in _DISK_FULL):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise GitError(argv, done.returncode, stdout, stderr)
+        raise _failure(argv, done.returncode, stdout, stderr)
     return stdout
+
+
+def _failure(argv: Sequence[str], status: int, stdout: str, stderr: str) -> Exception:
+    if any(words in stderr for words in _DISK_FULL):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return GitError(argv, status, stdout, stderr)
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,10 @@ def init_scratch(directory: Path, work_tree: Path, store: Git, commit: str) -> G
     alternates = directory / "objects" / "info" / "alternates"
     alternates.parent.mkdir(exist_ok=True)
     alternates.write_text(f"{store.directory / 'objects'}\n", encoding="utf-8")
+    # Commits that were fetched without their history: git must not look for their parents.
+    shallow = store.directory / "shallow"
+    if shallow.is_file():
+        shutil.copyfile(shallow, directory / "shallow")
     git = Git(directory, work_tree)
     git.run("config", "core.bare", "false")
     git.run("config", "gc.auto", "0")
@@ -147,6 +158,19 @@ def init_scratch(directory: Path, work_tree: Path, store: Git, commit: str) -> G
 
 
 def check_out(git: Git, commit: str) -> None:
-    """Fill `git`'s work tree with the files of `commit`, on all CPUs."""
+    """Fill `git`'s work tree with the files of `commit`, on all CPUs.
+
+    It may take a minute, and ends with us however we end: nothing is left that writes to a
+    folder which somebody else is going to remove.
+
+    Raises:
+        GitError: it failed.
+        OSError: the disk is full.
+    """
     parallel = ("-c", "checkout.workers=0", "-c", "checkout.thresholdForParallelism=100")
-    git.run(*parallel, "read-tree", "--reset", "-u", commit)
+    argv = git.argv(*parallel, "read-tree", "--reset", "-u", commit)
+    with Group(argv, git.work_tree or git.directory, environment()) as group:
+        said = "\n".join(group.lines())
+        status = group.wait()
+    if status != 0:
+        raise _failure(argv, status, "", said)

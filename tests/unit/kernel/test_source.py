@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InfrastructureError, UserError
+from harness.kernel.export import export_variant
 from harness.kernel.gitsource import near_names
 from harness.kernel.gitstore import Git
 from harness.kernel.source import (
@@ -23,6 +24,7 @@ from harness.kernel.source import (
     obtain_base,
     parse_makefile_version,
 )
+from harness.kernel.variant import parse
 from tests.unit.kernel.project import Project
 
 
@@ -284,3 +286,18 @@ def test_a_makefiles_version() -> None:
     assert parse_makefile_version(text) == (6, 12, 9)
     assert parse_makefile_version("VERSION = 7\nPATCHLEVEL = 0\n") == (7, 0, 0)
     assert parse_makefile_version("all:\n") is None
+
+
+def test_a_commit_with_a_past_can_be_built_on(project: Project) -> None:
+    project.edit({"mm/pages.c": ("return 1;", "return 10;")})
+    commit(project, project.source)
+    (project.source / "init/more.c").write_text("int more;\n")
+    project.git(project.source, "add", "--all")
+    project.git(project.source, "commit", "--quiet", "--message", "more")
+    variant = f"git:{project.source}@HEAD+fix@v1"
+    assert project.obtain(variant).release == "6.1.7"
+    folder = project.folder / "export"
+    export_variant(parse(variant), folder, listen=print, where=project.where, cache=project.cache)
+    subjects = project.git(folder, "log", "--format=%s").splitlines()
+    assert subjects == ["Change mm/pages.c", "more"]
+    assert project.git(folder, "fsck", "--connectivity-only") == ""
