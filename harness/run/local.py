@@ -121,7 +121,7 @@ class LocalRun:
                 aliases=self.plan.bases,
                 series_folder=self.plan.kernel_patches,
             )
-            modules, no_modules = test_modules(kernel, self.plan.testcases)
+            modules, no_modules = modules_for(kernel, self.plan.testcases)
             image = build_image({**modules, **guest_files(kernel, self.plan.testcases)})
         except (BuildError, InfrastructureError) as error:
             self._build_failed(variant, error, time.monotonic() - start)
@@ -183,13 +183,13 @@ class LocalRun:
 def guest_files(kernel: Kernel, testcases: Path) -> dict[str, Path]:
     """Return what goes into the guest of `kernel` beside its system: guest path to host file.
 
-    The test modules are told by `test_modules`.
+    The test modules are told by `modules_for`.
     """
     programs = build_programs(testcases)
     return boot_files(kernel) | {f"/patchbed/bin/{file.name}": file for file in programs.iterdir()}
 
 
-def test_modules(kernel: Kernel, testcases: Path) -> tuple[dict[str, Path], str]:
+def modules_for(kernel: Kernel, testcases: Path) -> tuple[dict[str, Path], str]:
     """Return the test modules built for `kernel`: guest path to host file.
 
     A kernel that was built elsewhere may have no headers, or no compiler here that they go with:
