@@ -128,6 +128,10 @@ class Cache:
     def _sweep(self) -> None:
         for gone in self.work.glob(f"{_GONE}*"):
             remove(gone)
+        # A folder's lock file is there before it and after it, as long as our guard is held.
+        for folder in self.work.glob("[!.]*"):
+            if folder.is_dir() and not folder.with_name(f"{folder.name}.lock").exists():
+                remove(folder)
         for parent in (self.kernels, self.trees, self.modules):
             for gone in parent.glob(f"{_GONE}*"):
                 # A younger one may be about to receive what its owner removes.

@@ -81,8 +81,10 @@ def test_scratch_is_removed_and_so_is_a_dead_ones(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=False)
     (dead,) = [folder for folder in cache.work.iterdir() if folder.is_dir()]
+    orphan = cache.work / "orphan"
+    orphan.mkdir()
     with cache.scratch() as mine:
-        assert not dead.exists()
+        assert not dead.exists() and not orphan.exists()
         with cache.scratch() as other:
             assert mine.is_dir() and other.is_dir() and mine != other
         assert mine.is_dir()
