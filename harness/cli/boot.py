@@ -12,71 +12,84 @@ import typer
 
 from harness.errors import UserError
 
+VariantName = Annotated[str, typer.Argument(help="BASE or BASE+SERIES@VERSION.")]
+Command = Annotated[
+    list[str] | None,
+    typer.Argument(help="What to run, after --; without it a shell, or a script from stdin."),
+]
+Profile = Annotated[str, typer.Option("--profile", "-p", help="The kernel configuration.")]
+MachineName = Annotated[
+    str, typer.Option(help="The QEMU machine; q35-4g, or deterministic with --world.")
+]
+World = Annotated[
+    int | None,
+    typer.Option(min=0, max=2**31 - 1, help="Seed all that is random; the same bytes again."),
+]
+BatchFlag = Annotated[
+    bool, typer.Option("--batch", help="Bake the command into the image: no shell, no network.")
+]
+Accelerator = Annotated[str, typer.Option("--accel", help="auto, tcg or kvm.")]
+TimeLimit = Annotated[float, typer.Option(min=0, help="Seconds the command may take; 0: any time.")]
+SnapshotFlag = Annotated[
+    bool,
+    typer.Option(
+        "--snapshot/--fresh-boot", help="Restore a guest that was saved, or boot a new one."
+    ),
+]
+BootLimit = Annotated[
+    float | None,
+    typer.Option(
+        min=1, help="Seconds until the guest must take commands; else patchbed.toml says."
+    ),
+]
+ConsoleLog = Annotated[
+    Path | None, typer.Option(help="Keep all that the kernel says in this file.")
+]
+KernelArgs = Annotated[
+    list[str] | None,
+    typer.Option("--kernel-arg", help="Add to the kernel's command line; may be given again."),
+]
+ConsoleFlag = Annotated[
+    bool, typer.Option("--console", help="The serial console instead of a shell; Ctrl-] ends.")
+]
+Gdb = Annotated[
+    str,
+    typer.Option(
+        "--gdb",
+        metavar="[=wait]",
+        help="Open a debugger's socket and print the gdb command; with =wait, wait for it.",
+    ),
+]
+Bundle = Annotated[
+    Path | None,
+    typer.Option(help="Keep the boot's files in this folder, and what a crash leaves."),
+]
+DumpOn = Annotated[str, typer.Option(help="`crash`: keep a dead guest's memory too, in --bundle.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option(help="A patchbed.toml, for its bases, limits and paths.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
+
 
 def boot(
-    variant: Annotated[str, typer.Argument(help="BASE or BASE+SERIES@VERSION.")],
-    command: Annotated[
-        list[str] | None,
-        typer.Argument(help="What to run, after --; without it a shell, or a script from stdin."),
-    ] = None,
-    profile: Annotated[
-        str, typer.Option("--profile", "-p", help="The kernel configuration.")
-    ] = "fast",
-    machine: Annotated[
-        str, typer.Option(help="The QEMU machine; q35-4g, or deterministic with --world.")
-    ] = "",
-    world: Annotated[
-        int | None,
-        typer.Option(min=0, max=2**31 - 1, help="Seed all that is random; the same bytes again."),
-    ] = None,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="Bake the command into the image: no shell, no network.")
-    ] = False,
-    accelerator: Annotated[str, typer.Option("--accel", help="auto, tcg or kvm.")] = "auto",
-    timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds the command may take; 0: any time.")
-    ] = 0.0,
-    snapshot: Annotated[
-        bool,
-        typer.Option(
-            "--snapshot/--fresh-boot", help="Restore a guest that was saved, or boot a new one."
-        ),
-    ] = False,
-    boot_timeout: Annotated[
-        float | None,
-        typer.Option(min=1, help="Seconds until the guest must take commands; else [limits]."),
-    ] = None,
-    console_log: Annotated[
-        Path | None, typer.Option(help="Keep all that the kernel says in this file.")
-    ] = None,
-    kernel_arg: Annotated[
-        list[str] | None,
-        typer.Option("--kernel-arg", help="Add to the kernel's command line; may be given again."),
-    ] = None,
-    console: Annotated[
-        bool, typer.Option("--console", help="The serial console instead of a shell; Ctrl-] ends.")
-    ] = False,
-    gdb: Annotated[
-        str,
-        typer.Option(
-            "--gdb",
-            metavar="[=wait]",
-            help="Open a debugger's socket and print the gdb command; with =wait, wait for it.",
-        ),
-    ] = "",
-    bundle: Annotated[
-        Path | None,
-        typer.Option(help="Keep the boot's files in this folder, and what a crash leaves."),
-    ] = None,
-    dump_on: Annotated[
-        str, typer.Option(help="`crash`: keep a dead guest's memory too, in --bundle.")
-    ] = "",
-    config: Annotated[
-        Path | None, typer.Option(help="A patchbed.toml, for its bases, limits and paths.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object, and nothing else.")
-    ] = False,
+    variant: VariantName,
+    command: Command = None,
+    profile: Profile = "fast",
+    machine: MachineName = "",
+    world: World = None,
+    batch: BatchFlag = False,
+    accelerator: Accelerator = "auto",
+    timeout: TimeLimit = 0.0,
+    snapshot: SnapshotFlag = False,
+    boot_timeout: BootLimit = None,
+    console_log: ConsoleLog = None,
+    kernel_arg: KernelArgs = None,
+    console: ConsoleFlag = False,
+    gdb: Gdb = "",
+    bundle: Bundle = None,
+    dump_on: DumpOn = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Boot a variant and run a command in it; its exit status is ours."""
     from harness.config import find_settings, load_settings
