@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f]*\b")
 # How a report is made: not what it is about. Whole names.
 _MACHINERY = re.compile(
     r"""(?:__)?(?:
-    dump_stack(?:_lvl)?|show_stack|show_regs|show_trace\w*|panic|nmi_panic|die\w*|oops_\w+|no_context
+    dump_stack(?:_lvl)?|stack_chk_fail|show_stack|show_regs|show_trace\w*|panic|nmi_panic|die\w*|oops_\w+|no_context
     |warn|warn_slowpath\w*|report_bug|handle_bug|handle_invalid_op|do_error_trap|do_trap\w*
     |exc_\w+|asm_exc_\w+|sysvec_\w+|asm_sysvec_\w+|asm_common_interrupt|common_interrupt
     |error_entry|paranoid_entry|page_fault_oops|bad_area\w*|do_(?:user|kern)_addr_fault|fixup_exception
@@ -54,6 +54,8 @@ _MACHINERY = re.compile(
     |nmi_\w+|default_do_nmi|unknown_nmi\w*|end_repeat_nmi|nmi|trigger_\w+_backtrace|arch_trigger\w*
     |rcu_(?:sched_clock_irq|dump_cpu_stacks|check_\w*|pending)|print_(?:cpu_stall|other_cpu_stall)\w*
     |update_process_times|tick_\w+|hrtimer_\w+|local_apic_timer\w*|watchdog_timer_fn|irq_exit_rcu
+    |object_err|slab_err|slab_bug|print_tra\w+|(?:free|alloc)_debug_processing|free_to_partial_list
+    |check_(?:object|slab|bytes)\w*|slab_fix
     |dump_header|oom_kill\w*|out_of_memory|mem_cgroup_out_of_memory|mem_cgroup_oom\w*
     |alloc_pages_may_oom|alloc_pages_slowpath\w*
     )""",
@@ -72,7 +74,7 @@ _HELPERS = re.compile(
     |wait_for_\w*completion\w*|wait_for_common\w*|bit_wait\w*|wait_on_bit\w*|out_of_line_wait_on_bit\w*
     |might_fault|msleep\w*|usleep_range\w*|cond_resched\w*|x86_return_thunk
     |x86_indirect_thunk\w*|delay_\w+|const_udelay|udelay|ndelay|cpu_relax|native_(?:safe_)?halt
-    |default_idle\w*|arch_cpu_idle|cpuidle\w*|do_idle|kmalloc\w*|kmem_cache_\w+|slab_alloc\w*|kfree
+    |default_idle\w*|arch_cpu_idle|cpuidle\w*|do_idle|free_pages?|kmalloc\w*|kmem_cache_\w+|slab_(?:alloc|free)\w*|kfree
     )""",
     re.VERBOSE,
 )

@@ -10,6 +10,7 @@
 #include <linux/delay.h>
 #include <linux/interrupt.h>
 #include <linux/kdebug.h>
+#include <linux/kfence.h>
 #include <linux/kernel.h>
 #include <linux/kthread.h>
 #include <linux/list.h>
@@ -317,9 +318,35 @@ static noinline void crasher_list(void)
 	static struct list_head entry;
 
 	list_add(&entry, &head);
-	head.next = &other;
-	list_add_tail(&entry, &other);
+	head.prev = &other;
 	list_del(&entry);
+}
+
+static noinline void crasher_kfence(void)
+{
+	volatile char *object;
+	int i;
+
+	/* KFENCE watches but one allocation now and then. */
+	for (i = 0; i < 2000; i++) {
+		object = kmalloc(64, GFP_KERNEL);
+		if (is_kfence_address((void *)object)) {
+			kfree((void *)object);
+			object[8] = 1;
+			return;
+		}
+		kfree((void *)object);
+		usleep_range(1000, 2000);
+	}
+}
+
+static noinline void crasher_smash(void)
+{
+	volatile char area[16];
+	volatile int i;
+
+	for (i = 0; i < 64; i++)
+		area[i] = 1;
 }
 
 static noinline void crasher_usercopy(void)
@@ -621,6 +648,8 @@ static const struct {
 	{ "index", crasher_index },
 	{ "double-kfree", crasher_double_kfree },
 	{ "list", crasher_list },
+	{ "kfence", crasher_kfence },
+	{ "smash", crasher_smash },
 	{ "usercopy", crasher_usercopy },
 	{ "circular", crasher_circular },
 	{ "recursive", crasher_recursive },
