@@ -20,7 +20,7 @@ _SYMBOL = (
     r"(?P<function>[A-Za-z_][\w.$]*)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)"
     r"(?: \[(?P<module>[\w-]+)[^\]]*\])?"
 )
-_TRACE = re.compile(rf"(?:\[<[0-9a-f]+>\])? *(?P<doubt>\? )?{_SYMBOL}(?: .*)?$")
+_TRACE = re.compile(rf" *(?:\[<[0-9a-f]+>\])? *(?P<doubt>\? )?{_SYMBOL}(?: .*)?$")
 _RAW = re.compile(r" (?P<doubt>\? )?0x(?P<address>[0-9a-f]{16})$")
 _RIP = re.compile(rf"RIP: (?P<cs>[0-9a-f]{{4}}):(?:{_SYMBOL}|(?:0x)?(?P<address>[0-9a-f]+))")
 # The kernel jumped to where no code is: what stands there is not to blame.
@@ -74,7 +74,8 @@ _HELPERS = re.compile(
     |wait_for_\w*completion\w*|wait_for_common\w*|bit_wait\w*|wait_on_bit\w*|out_of_line_wait_on_bit\w*
     |might_fault|msleep\w*|usleep_range\w*|cond_resched\w*|x86_return_thunk
     |x86_indirect_thunk\w*|delay_\w+|const_udelay|udelay|ndelay|cpu_relax|native_(?:safe_)?halt
-    |default_idle\w*|arch_cpu_idle|cpuidle\w*|do_idle|free_pages?|kmalloc\w*|kmem_cache_\w+|slab_(?:alloc|free)\w*|kfree
+    |default_idle\w*|arch_cpu_idle|cpuidle\w*|do_idle|free_pages?|kmalloc(?:_(?:trace|node|large|order|slab|array)\w*)?|kmem_cache_(?:alloc|free)\w*
+    |slab_(?:alloc|free)\w*|kfree
     )""",
     re.VERBOSE,
 )
