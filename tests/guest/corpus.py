@@ -84,6 +84,7 @@ def make(name: str, recipe: dict[str, Any], kernel: Kernel, image: Path) -> str:
             silence_limit=recipe.get("boot_limit", 60.0),
             keep_log=False,
         )
+        guest.lockup_limit = recipe.get("lockup_limit", guest.lockup_limit)
         ended = "alive"
         try:
             with guest:
