@@ -213,6 +213,8 @@ def _interactive(
         _prepare(guest, request)
     try:
         with way as guest:
+            if request.snapshot:
+                _prepare(guest, request)
             facts["exit_code"] = facts["status"] = _command(guest, request, facts)
         facts["outcome"] = Outcome.PASS if facts["status"] == 0 else Outcome.FAIL
     except PatchbedError as error:
