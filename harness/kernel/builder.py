@@ -187,7 +187,7 @@ class _Build:
             checkout = Checkout(self._cache, request, patched, self._teller)
             reuse = checkout.nearest() if self._fork else checkout.clean("it was asked for")
             tree = self._work_tree(folder, patched)
-            key = self._configure(tree, patched)
+            key = self._configure(tree, patched, reuse)
             purpose = f"{command_name()}: {request.variant}"
             with self._cache.hold(f"key-{key[:32]}", purpose, self._teller.waiting):
                 kernel = _load(request, self._cache, key)
@@ -208,12 +208,12 @@ class _Build:
         stats = folder / "ccache-stats"
         return WorkTree(folder / SOURCE, self._tools, self._log, stats, direct=not misled)
 
-    def _configure(self, tree: WorkTree, patched: Patched) -> str:
+    def _configure(self, tree: WorkTree, patched: Patched, reuse: Reuse) -> str:
         """Configure; return the build's key."""
         self._teller.phase("configure")
         again = f"patchbed kernel build {self._request.variant} -p {self._request.profile.name}"
         replace_text(self._log, f"$ {again}\n")
-        config = configure(tree, self._request)
+        config = configure(tree, self._request, kept=reuse.configured)
         return build_key(patched.digest, config, self._request.compiler)
 
     def _compile(

@@ -11,9 +11,15 @@ from pathlib import Path
 
 from harness.kernel import recipe
 from harness.kernel.apply import apply_patches
-from harness.kernel.cache import Cache, check_space, no_space
+from harness.kernel.cache import Cache, check_space, digest_json, no_space
 from harness.kernel.compiler import Compiler
-from harness.kernel.fork import Changes, SpoiltTreeError, find_changes, fork_tree
+from harness.kernel.fork import (
+    Changes,
+    SpoiltTreeError,
+    find_changes,
+    fork_tree,
+    keeps_configuration,
+)
 from harness.kernel.gitstore import Git, GitError, check_out, init_scratch
 from harness.kernel.request import Request
 from harness.kernel.reuse import CLEAN, FORKED, Reuse
@@ -164,6 +170,7 @@ class Checkout:
             changes = self._changes(tree)
             fork_tree(tree, self._source(), changes, self._patched.git, self._patched.commit)
             tree.touch()
+        same = tree.record.wanted == wanted_digest(self._request)
         return Reuse(
             FORKED,
             "it was the nearest",
@@ -172,6 +179,7 @@ class Checkout:
             files=len(changes),
             symbols=chosen.symbols,
             usual=tree.record.steps,
+            configured=same and keeps_configuration(changes),
         )
 
 
@@ -199,7 +207,14 @@ def record_of(request: Request, patched: Patched, key: str, usual: int, state: s
         path=str(patched.git.work_tree),
         steps=usual,
         state=state,
+        wanted=wanted_digest(request),
     )
+
+
+def wanted_digest(request: Request) -> str:
+    """Return a digest of what a request's configuration is made from, beside the source."""
+    lines = [wish.text() for wish in request.wanted.requests]
+    return digest_json({"start": request.profile.start, "lines": lines})
 
 
 def _objects_size(tree: KeptTree) -> int:

@@ -18,8 +18,10 @@ from harness.outcomes import Outcome
 _UNFIT = re.compile(r"is too old|is not supported|unknown (?:C )?compiler", re.IGNORECASE)
 
 
-def configure(tree: WorkTree, request: BuildRequest) -> str:
+def configure(tree: WorkTree, request: BuildRequest, *, kept: bool = False) -> str:
     """Configure `tree` as `request` has it; return the final .config.
+
+    With `kept`, it has been configured just so before.
 
     Raises:
         BuildError: build.config: a symbol did not get the value that was asked for; the lines
@@ -27,12 +29,12 @@ def configure(tree: WorkTree, request: BuildRequest) -> str:
     """
     config = tree.build / ".config"
     name, start = str(request.variant), request.profile.start
-    tree.build.mkdir(exist_ok=True)
-    _make(tree, start, name)
-    config.write_text(
-        overlay(config.read_text(encoding="utf-8"), request.wanted.requests), encoding="utf-8"
-    )
-    _make(tree, "olddefconfig", name)
+    if not kept:
+        tree.build.mkdir(exist_ok=True)
+        _make(tree, start, name)
+        text = overlay(config.read_text(encoding="utf-8"), request.wanted.requests)
+        config.write_text(text, encoding="utf-8")
+        _make(tree, "olddefconfig", name)
     final = config.read_text(encoding="utf-8")
     missed = unmet(parse_config(final), request.required().requests)
     if missed:

@@ -18,6 +18,7 @@ from harness.kernel.trees import KeptTree
 
 _BUILD = "build/"
 _NO_TEXT = (".o", ".a", ".ko")
+_SOURCES = (".c", ".h", ".S")
 _MOST_TEXT = 4 << 20
 _AT_ONCE = 500
 
@@ -36,6 +37,18 @@ class Changes:
 
     def __len__(self) -> int:
         return len(self.added) + len(self.changed) + len(self.deleted)
+
+
+def keeps_configuration(changes: Changes) -> bool:
+    """Whether the same wishes come to the same configuration after `changes` as before.
+
+    They do where only C and assembler files differ: Kconfig reads none, and of the scripts that
+    it runs all are below scripts/ and tools/.
+    """
+    names = (*changes.added, *changes.changed, *changes.deleted)
+    return all(
+        name.endswith(_SOURCES) and not name.startswith(("scripts/", "tools/")) for name in names
+    )
 
 
 def find_changes(git: Git, old: str, new: str, objects: Collection[Path] = ()) -> Changes:

@@ -30,7 +30,7 @@ class Reuse:
     `how` is FORKED or CLEAN, `reason` why, in words. `parent` is the forked tree's key and
     `parent_variant` its variant, "" where there is none; `files` and `symbols` are the files and
     the wanted lines of configuration that differed. `steps` is what make did, `usual` what it
-    does in a clean build.
+    does in a clean build. `configured` tells whether the parent's configuration was taken over.
     """
 
     how: str
@@ -41,6 +41,7 @@ class Reuse:
     symbols: int = 0
     steps: int = 0
     usual: int = 0
+    configured: bool = False
     ccache: CompilerCache = CompilerCache()
 
     def facts(self) -> dict[str, Any]:
@@ -77,6 +78,8 @@ def explain(reuse: Reuse | None, *, cached: bool, built: str, seconds: float) ->
         lines.append(
             f"{was}forked from the tree of {reuse.parent_variant} ({reuse.parent[:12]}): {differ}"
         )
+        if reuse.configured:
+            lines.append("configured as that one: nothing that Kconfig reads has changed")
         lines.append(f"{count(reuse.steps, 'step')} instead of about {reuse.usual}")
     else:
         lines.append(f"{was}built clean: {reuse.reason}")

@@ -30,7 +30,8 @@ class Record:
     """What is known of a kept tree; written once its build was whole.
 
     `tree` is the git hash of its source, `compiler` the tools' identity, `path` where the source
-    was while it was built, `steps` what a clean build of it takes, `state` what `state_of` gave.
+    was while it was built, `steps` what a clean build of it takes, `state` what `state_of` gave,
+    `wanted` a digest of what its configuration was made from.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Record:
     path: str
     steps: int
     state: str
+    wanted: str = ""
     format: int = FORMAT
 
 

@@ -177,8 +177,9 @@ def test_build_explains_and_proves(project: Project) -> None:
     assert lines[0].startswith("mini+fix@v1 fast 6.1.7 ")
     assert lines[1].startswith("  forked from the tree of mini (")
     assert lines[1].endswith("): 1 file changed")
-    assert lines[2] == "  3 steps instead of about 4"
-    assert lines[3].startswith("  ccache: ")
+    assert lines[2] == "  configured as that one: nothing that Kconfig reads has changed"
+    assert lines[3] == "  3 steps instead of about 4"
+    assert lines[4].startswith("  ccache: ")
     assert lines[-1].startswith("  proven on 20")
     assert "the same bytes as a clean build (5 files, " in lines[-1]
     third = run.invoke(commands.app, ["build", "mini+fix@v1", "--verify", "--json"])

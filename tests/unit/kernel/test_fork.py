@@ -20,7 +20,7 @@ from harness.kernel import checkout, recipe, trees
 from harness.kernel.artifact import Kernel
 from harness.kernel.cache import Cache
 from harness.kernel.filestate import state_of, walk
-from harness.kernel.fork import parse_changes
+from harness.kernel.fork import Changes, keeps_configuration, parse_changes
 from harness.kernel.reuse import CLEAN, FORKED, Reuse, read_reuse
 from harness.kernel.shadows import shadowed_by
 from harness.kernel.trees import Candidate, KeptTree, Record, kept_trees, nearest, remove_tree
@@ -80,6 +80,7 @@ def test_a_change_makes_what_it_touches(project: Project) -> None:
     forked = project.obtain("mini+fix@v1")
     reuse = reuse_of(forked)
     assert (reuse.how, reuse.parent, reuse.files) == (FORKED, base.key, 1)
+    assert reuse.configured and "tinyconfig" not in forked.log.read_text()
     # One object of two, the link and the image.
     assert (reuse.steps, reuse.usual) == (3, 4)
     clean, _ = built_clean(project, "mini+fix@v1")
@@ -334,6 +335,36 @@ def test_no_change_is_lost(found: list[tuple[str, str]]) -> None:
     changes = parse_changes("".join(f"{status}\0{name}\0" for status, name in found))
     names = [*changes.added, *changes.changed, *changes.deleted]
     assert sorted(names) == sorted(name for _, name in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("mm/slub.c", True),
+        ("include/linux/mm.h", True),
+        ("arch/x86/entry/entry_64.S", True),
+        ("mm/Kconfig", False),
+        ("mm/Kconfig.debug", False),
+        ("Makefile", False),
+        ("kernel/configs/tiny.config", False),
+        ("scripts/kconfig/conf.c", False),
+        ("tools/objtool/check.c", False),
+        ("scripts/cc-version.sh", False),
+    ],
+)
+def test_a_configuration_is_kept_where_kconfig_reads_nothing_else(name: str, kept: bool) -> None:
+    for changes in (Changes((name,)), Changes((), (name,)), Changes((), (), ("a.c", name))):
+        assert keeps_configuration(changes) is kept
+    assert keeps_configuration(Changes())
+
+
+def test_other_wishes_are_configured_anew(project: Project) -> None:
+    project.obtain()
+    project.fragment("basic", "CONFIG_PARENT=y\nCONFIG_CHILD=y\n")
+    kernel = project.obtain()
+    reuse = reuse_of(kernel)
+    assert reuse.how == FORKED and not reuse.configured
+    assert kernel.config()["CHILD"] == "y"
 
 
 def test_a_new_header_touches_those_it_may_stand_in_front_of() -> None:

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +68,8 @@ def test_a_fork_in_words() -> None:
         " 19 files changed, 1 line of configuration not met",
     ]
     assert read_reuse({"reuse": reuse.facts()}) == reuse
+    taken_over = explain(replace(reuse, configured=True), cached=False, built="", seconds=1)
+    assert taken_over[1] == "configured as that one: nothing that Kconfig reads has changed"
 
 
 def test_a_clean_build_in_words() -> None:
