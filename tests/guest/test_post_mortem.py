@@ -15,7 +15,7 @@ import pexpect
 import pytest
 
 from harness.errors import GuestDied
-from harness.guest.decode import decoder_for, has_lines
+from harness.guest.decode import decoder_for
 from harness.guest.frames import Frame
 from harness.guest.gdb import gdb_argv
 from harness.guest.guest import Guest
@@ -154,7 +154,7 @@ def test_frames_are_decoded_with_a_kernels_own_symbols(boot: Boot, kernel: Kerne
     (decoded,) = decoder.decode([Frame("", address=address + 5)])
     assert (decoded.frame.function, decoded.frame.offset) == ("vfs_write", 5)
     (known,) = decoder.decode([Frame("vfs_write", 5, exact=True)])
-    if has_lines(kernel.vmlinux):
+    if decoder.has_lines:
         assert known.places[-1].file == "fs/read_write.c"
     else:
         assert known.lines() == ["vfs_write+0x5/0x0"]
