@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from benchmarks.edited import write_edited
-from harness.kernel.artifact import load_kernel
+from harness.kernel.artifact import load_kernel, read_meta
 from harness.kernel.builder import obtain, plan_build
 from harness.kernel.cache import Cache, default_cache, discard
 from harness.kernel.reuse import read_reuse
@@ -63,11 +63,12 @@ def series(tmp_path: Path) -> Iterator[Path]:
         'pr_info("Built %u zonelists',
         'pr_info("Built  %u zonelists',
     )
-    before = entries(cache)
     yield tmp_path
-    for entry in entries(cache) - before:
-        remove_tree(cache, cache.trees / entry)
-        discard(cache.kernels / entry)
+    for entry in entries(cache):
+        meta = read_meta(cache.kernels / entry)
+        if meta is not None and meta["variant"] == CHANGED:
+            remove_tree(cache, cache.trees / entry)
+            discard(cache.kernels / entry)
 
 
 def entries(cache: Cache) -> set[str]:
