@@ -142,11 +142,14 @@ class Decoder:
         return self._lined[file]
 
     def _find_module(self, name: str) -> Path | None:
-        for place in self._modules:
-            for file in [place] if place.is_file() else sorted(place.rglob("*.ko")):
-                if file.stem.replace("-", "_") == name.replace("-", "_"):
-                    return file
-        return None
+        """Return the file of a module: one with lines, where there are several."""
+        found = [
+            file
+            for place in self._modules
+            for file in ([place] if place.is_file() else sorted(place.rglob("*.ko")))
+            if file.stem.replace("-", "_") == name.replace("-", "_")
+        ]
+        return next((file for file in found if self._has_lines(file)), found[0] if found else None)
 
     def _table(self, module: Path) -> Symbols:
         if module not in self._tables:
@@ -167,7 +170,7 @@ class Decoder:
 
 def decoder_for(kernel: Kernel, modules: Sequence[Path] = ()) -> Decoder:
     """Return a decoder for a kernel of the cache and the modules loaded into it besides its own."""
-    return Decoder(kernel.vmlinux, kernel.system_map, [*modules, kernel.modules])
+    return Decoder(kernel.debug_vmlinux, kernel.system_map, [*modules, kernel.modules])
 
 
 def kaslr_offset(lines: Iterable[str]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel.cache import digest_file
+from harness.kernel.elf import strip_debug
 from harness.kernel.filestate import state_of
 from harness.kernel.fragment import parse_config
 from harness.kernel.headers import write_headers
@@ -18,6 +19,7 @@ from harness.outcomes import Outcome
 
 META = "meta.json"
 FORMAT = 1
+DEBUG = "vmlinux.debug"
 # Thousands of files: their names, sizes and dates are checked each time that an entry is used.
 _FOLDERS = ("headers", "modules")
 # What an entry must hold: their contents are checked.
@@ -55,6 +57,12 @@ class Kernel:
     @property
     def vmlinux(self) -> Path:
         return self.folder / "vmlinux"
+
+    @property
+    def debug_vmlinux(self) -> Path:
+        """The vmlinux with the debug information, where the kernel has some."""
+        debug = self.folder / DEBUG
+        return debug if debug.is_file() else self.vmlinux
 
     @property
     def config_file(self) -> Path:
@@ -120,9 +128,12 @@ def write_entry(tree: WorkTree, aside: Path) -> str:
     aside.mkdir()
     for name, made in _MADE.items():
         shutil.copy2(build / made, aside / name)
+    symbols = parse_config((aside / "config").read_text(encoding="utf-8"))
+    if symbols.get("DEBUG_INFO") == "y":
+        split_debug_info(aside / "vmlinux", aside / DEBUG)
     write_headers(tree.source, build, aside / "headers")
     release = (build / "include/config/kernel.release").read_text(encoding="utf-8").strip()
-    if any(value == "m" for value in parse_config((aside / "config").read_text()).values()):
+    if "m" in symbols.values():
         target = f"INSTALL_MOD_PATH={aside / 'modules'}"
         tree.make(
             "modules_install",
@@ -135,6 +146,15 @@ def write_entry(tree: WorkTree, aside: Path) -> str:
             (aside / "modules" / "lib" / "modules" / release / link).unlink(missing_ok=True)
     shutil.copy2(tree.log, aside / "build.log")
     return release
+
+
+def split_debug_info(vmlinux: Path, debug: Path) -> None:
+    """Move `vmlinux` to `debug`, and leave it without debug information where it was.
+
+    What boots is read and checked each time, the debug information only after a crash.
+    """
+    vmlinux.rename(debug)
+    strip_debug(debug, vmlinux)
 
 
 def write_meta(aside: Path, facts: dict[str, Any]) -> None:

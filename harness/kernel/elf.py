@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where two builds of the same file differ, in words that lead to the cause."""
+"""ELF files: without their debug information, and how two builds of one differ."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ class Section:
     address: int
     offset: int
     size: int
+
+
+def strip_debug(file: Path, target: Path) -> None:
+    """Write `file` to `target` without its debug information."""
+    argv = ["objcopy", "--strip-debug", str(file), str(target)]
+    subprocess.run(argv, check=True, capture_output=True)
 
 
 def parse_sections(output: str) -> list[Section]:

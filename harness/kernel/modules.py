@@ -23,6 +23,7 @@ from harness.kernel.cache import (
     publish,
 )
 from harness.kernel.compiler import DEFAULT, find_compiler
+from harness.kernel.elf import strip_debug
 from harness.kernel.interrupt import terminable
 from harness.kernel.make import Make
 from harness.outcomes import Outcome
@@ -143,10 +144,18 @@ def _build(
         aside = folder / "entry"
         aside.mkdir()
         for module in sorted(copy.rglob("*.ko")):
-            shutil.copyfile(module, aside / module.name)
+            _store(module, aside)
         meta = {"kernel": kernel.key, "variant": kernel.variant, "checksums": _checksums(aside)}
         (aside / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
         publish(aside, entry)
+
+
+def _store(module: Path, aside: Path) -> None:
+    """Put a module into `aside`, as it is loaded, and into its `debug/` as it was built."""
+    debug = aside / "debug" / module.name
+    debug.parent.mkdir(exist_ok=True)
+    shutil.copyfile(module, debug)
+    strip_debug(debug, aside / module.name)
 
 
 def modules_argv(headers: Path, modules: Path, *, compiler: str, jobs: int) -> list[str]:
@@ -161,8 +170,9 @@ def modules_argv(headers: Path, modules: Path, *, compiler: str, jobs: int) -> l
         f"M={modules}",
         f"ARCH={recipe.ARCHITECTURE}",
         f"CC={compiler}",
-        # __FILE__ is in what KUnit prints: the folder of the copy must not be.
-        f"KCFLAGS=-fmacro-prefix-map={modules}/=",
+        # __FILE__ is in what KUnit prints: the folder of the copy must not be, nor in what a
+        # stack is decoded with.
+        f"KCFLAGS=-fmacro-prefix-map={modules}/= -fdebug-prefix-map={modules}/=",
         f"-j{jobs}",
         "modules",
     ]

@@ -68,6 +68,8 @@ def make_argv(
     As a direct child, because kbuild keeps its paths relative only there.
     """
     prefix = "ccache " if ccache else ""
+    # Debug information tells where the compiler ran: this name is the same in every work tree.
+    anywhere = "env PWD=/proc/self/cwd "
     nice = ["nice", "-n", str(niceness)] if niceness else []
     return [
         *nice,
@@ -76,7 +78,7 @@ def make_argv(
         str(build.parent),
         f"O={build.name}",
         f"ARCH={ARCHITECTURE}",
-        f"CC={prefix}{compiler}",
+        f"CC={anywhere}{prefix}{compiler}",
         f"HOSTCC={prefix}{compiler}",
         f"-j{jobs}",
         *targets,

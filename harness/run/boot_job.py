@@ -287,7 +287,9 @@ def _prepare(life: Life, request: BootRequest) -> None:
             life.kernel_args = (*life.kernel_args, "nokaslr")
         sources = default_cache().trees / life.kernel.key / SOURCE
         decoder = decoder_for(life.kernel)
-        text = gdb.describe(life.kernel.vmlinux, decoder, life.debugger, sources, waits=life.halted)
+        text = gdb.describe(
+            life.kernel.debug_vmlinux, decoder, life.debugger, sources, waits=life.halted
+        )
         sys.stderr.write(f"{text}\n")
     if request.console:
         life.on_console = _writer(1)

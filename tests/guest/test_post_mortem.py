@@ -172,7 +172,7 @@ def debugged(kernel: Kernel, image: Path, tmp_path: Path) -> Guest:
 
 def ask_gdb(guest: Guest, *commands: str) -> str:
     assert guest.debugger is not None
-    words = gdb_argv(guest.kernel.vmlinux, guest.debugger)
+    words = gdb_argv(guest.kernel.debug_vmlinux, guest.debugger)
     for command in commands:
         words += ["-ex", command]
     done = subprocess.run(
@@ -204,7 +204,7 @@ def test_a_guest_waits_for_gdb(debugged: Guest) -> None:
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
     )
     assert debugged.debugger is not None
-    words = gdb_argv(debugged.kernel.vmlinux, debugged.debugger)
+    words = gdb_argv(debugged.kernel.debug_vmlinux, debugged.debugger)
     debugger = subprocess.Popen(
         [sys.executable, "-c", script, words[0], "-nx", "-batch", *words[1:], "-ex", "detach"]
     )

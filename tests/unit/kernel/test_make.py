@@ -95,11 +95,12 @@ def test_makes_argv() -> None:
     )
     assert argv[:5] == ["nice", "-n", "5", "make", "-C"]
     assert argv[5:7] == ["/c/linux", "O=build"]
-    assert {"CC=ccache gcc", "HOSTCC=ccache gcc", "ARCH=x86", "-j3", "vmlinux"} <= set(argv)
+    assert {"HOSTCC=ccache gcc", "ARCH=x86", "-j3", "vmlinux"} <= set(argv)
+    assert "CC=env PWD=/proc/self/cwd ccache gcc" in argv
     plain = make_argv(
         Path("/c/linux/build"), ["vmlinux"], compiler="clang", ccache=False, jobs=1, niceness=0
     )
-    assert plain[0] == "make" and "CC=clang" in plain
+    assert plain[0] == "make" and "CC=env PWD=/proc/self/cwd clang" in plain
 
 
 def test_nothing_of_the_host_gets_into_a_build(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,8 @@ def test_modules_are_built_once_and_nothing_is_touched(project: Project, source:
     before = {path: path.stat().st_mtime_ns for path in kernel.folder.rglob("*")}
     files = sorted(source.rglob("*"))
     folder = build(project, kernel, source)
-    assert sorted(path.name for path in folder.iterdir()) == ["meta.json", "probe.ko"]
+    assert sorted(path.name for path in folder.iterdir()) == ["debug", "meta.json", "probe.ko"]
+    assert [path.name for path in (folder / "debug").iterdir()] == ["probe.ko"]
     assert b"at area/kernel/probe.c" in (folder / "probe.ko").read_bytes()
     assert sorted(source.rglob("*")) == files
     assert {path: path.stat().st_mtime_ns for path in kernel.folder.rglob("*")} == before
