@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,10 +128,22 @@ class Git:
 
 
 def init_bare(directory: Path) -> Git:
-    """Return the bare repository at `directory`, made if it is not there."""
+    """Return the bare repository at `directory`, made if it is not there.
+
+    It is made aside: a git that outlives its killed parent must not write where the next one does.
+    """
     if not (directory / "HEAD").is_file():
-        directory.mkdir(parents=True, exist_ok=True)
-        Git(directory).run("init", "--quiet", "--bare", str(directory))
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".new-", dir=directory.parent))
+        try:
+            run_git("init", "--quiet", "--bare", "--template=", str(aside))
+            # What lies there without a HEAD is no repository; another process may be as fast.
+            if directory.is_dir() and not (directory / "HEAD").is_file():
+                shutil.rmtree(directory)
+            with contextlib.suppress(OSError):
+                aside.rename(directory)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     return Git(directory)
 
 

@@ -57,6 +57,8 @@ def import_tarball(tarball: Path, store: Git, ref: str, message: str) -> str:
                 stream.close()
             raise _unreadable(tarball, str(error)) from error
         except BrokenPipeError:
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
             stream = None
         words = importer.stderr.read().decode(errors="replace") if importer.stderr else ""
         if importer.wait() != 0 or stream is None:
