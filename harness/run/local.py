@@ -37,13 +37,14 @@ from harness.testing.cell import CellIssue, CellKernel, CellPlan
 class Built:
     """A variant that is ready to boot: its kernel and the image with its test modules.
 
-    `no_modules` is why there are none, "" where there are.
+    `modules` is their folder on the host; `no_modules` is why there are none, "" where there are.
     """
 
     variant: Variant
     kernel: Kernel
     image: Path
     series: SeriesFile | None
+    modules: Path | None = None
     no_modules: str = ""
 
 
@@ -122,7 +123,7 @@ class LocalRun:
                 series_folder=self.plan.kernel_patches,
             )
             modules, no_modules = modules_for(kernel, self.plan.testcases)
-            image = build_image({**modules, **guest_files(kernel, self.plan.testcases)})
+            image = build_image(guest_files(kernel, self.plan.testcases, modules))
         except (BuildError, InfrastructureError) as error:
             self._build_failed(variant, error, time.monotonic() - start)
             return None
@@ -140,7 +141,7 @@ class LocalRun:
                 compiler=kernel.compiler,
             )
         )
-        return Built(variant, kernel, image, series, no_modules)
+        return Built(variant, kernel, image, series, modules, no_modules)
 
     def _build_failed(self, variant: Variant, error: PatchbedError, seconds: float) -> None:
         self.listen(
@@ -180,34 +181,35 @@ class LocalRun:
             self.listen(Message(level="warning", text=f"{plan.cell}: cancelled"))
 
 
-def guest_files(kernel: Kernel, testcases: Path) -> dict[str, Path]:
+def guest_files(kernel: Kernel, testcases: Path, modules: Path | None) -> dict[str, Path]:
     """Return what goes into the guest of `kernel` beside its system: guest path to host file.
 
-    The test modules are told by `modules_for`.
+    `modules` is the folder of the test modules, if there are any.
     """
-    programs = build_programs(testcases)
-    return boot_files(kernel) | {f"/patchbed/bin/{file.name}": file for file in programs.iterdir()}
+    files = {f"/patchbed/bin/{file.name}": file for file in build_programs(testcases).iterdir()}
+    if modules is not None:
+        files |= {f"/patchbed/modules/{file.name}": file for file in modules.glob("*.ko")}
+    return boot_files(kernel) | files
 
 
-def modules_for(kernel: Kernel, testcases: Path) -> tuple[dict[str, Path], str]:
-    """Return the test modules built for `kernel`: guest path to host file.
+def modules_for(kernel: Kernel, testcases: Path) -> tuple[Path | None, str]:
+    """Return the folder of the test modules that were built for `kernel`.
 
     A kernel that was built elsewhere may have no headers, or no compiler here that they go with:
-    then there are none, and the second value says why.
+    then there is none, and the second value says why.
 
     Raises:
         BuildError: they do not compile for a kernel that patchbed built.
     """
     needs = f"needs the test modules, which {kernel.variant} has not"
     if "headers" in kernel.lacks:
-        return {}, f"{needs}: there are no headers to build them against"
+        return None, f"{needs}: there are no headers to build them against"
     try:
-        modules = build_modules(kernel, testcases)
+        return build_modules(kernel, testcases), ""
     except BuildError as error:
         if "image" not in kernel.meta:
             raise
-        return {}, f"{needs}: {'; '.join((error.message, *error.lines[:1]))}"
-    return {f"/patchbed/modules/{file.name}": file for file in modules.glob("*.ko")}, ""
+        return None, f"{needs}: {'; '.join((error.message, *error.lines[:1]))}"
 
 
 def guests_at_once(cells: int, memory_mib: int) -> int:
@@ -217,6 +219,14 @@ def guests_at_once(cells: int, memory_mib: int) -> int:
     """
     free = psutil.virtual_memory().available * 3 // 4
     return max(1, min(cells, os.cpu_count() or 1, free // (memory_mib << 20)))
+
+
+def again_argv(plan: Plan, variant: Variant) -> tuple[str, ...]:
+    """Return the command that runs a variant's cell once more."""
+    argv = ["patchbed", "run", "--variant", str(variant), "--profile", plan.profile]
+    argv += ["--machine", plan.machine, "--accel", plan.accelerator]
+    argv += ["--snapshot"] if plan.snapshot else []
+    return (*argv, "-k", plan.selection) if plan.selection else tuple(argv)
 
 
 def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
@@ -240,6 +250,8 @@ def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
         patched=ready.series is not None,
         probe=ready.series.probe if ready.series else "",
         no_modules=ready.no_modules,
+        modules=ready.modules,
+        again=again_argv(plan, ready.variant),
         issues=[
             CellIssue(
                 testcase=issue.testcase,

@@ -39,8 +39,9 @@ class CellPlan(BaseModel):
     """All that a pytest process needs to know to run one cell.
 
     `no_modules` is why there are no test modules in the image, "" where there are.
-    `folder` is the run folder; `selection` is pytest's `-k` expression, "" for all; limits are
-    in seconds. With `snapshot` each testcase has a guest of its own, restored from one.
+    `modules` is the folder of the test modules on the host, `again` the command that runs the cell
+    once more. `folder` is the run folder; `selection` is pytest's `-k` expression, "" for all;
+    limits are in seconds. With `snapshot` each testcase has a guest of its own, restored from one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,8 @@ class CellPlan(BaseModel):
     patched: bool
     probe: str = ""
     no_modules: str = ""
+    modules: Path | None = None
+    again: tuple[str, ...] = ()
     issues: list[CellIssue] = []
     accelerator: str = "auto"
     boot_limit: float

@@ -79,7 +79,13 @@ class GuestKeeper:
         folder = plan.folder / "cells" / plan.cell / f"boot-{self.boots}"
         folder.mkdir(parents=True, exist_ok=True)
         begun: list[Guest] = []
-        way = self._way(folder, begun.append, restore=restore)
+
+        def begin(guest: Guest) -> None:
+            guest.modules = (plan.modules,) if plan.modules else ()
+            guest.again = plan.again
+            begun.append(guest)
+
+        way = self._way(folder, begin, restore=restore)
         self._life, self._restored = ExitStack(), restore
         started = datetime.now(UTC)
         try:

@@ -7,7 +7,7 @@ from harness.config import PathsTable, PlanTable, Settings
 from harness.errors import UserError
 from harness.kernel.variant import Variant
 from harness.run.cell_process import pytest_argv
-from harness.run.local import check_plan, guests_at_once
+from harness.run.local import again_argv, check_plan, guests_at_once
 from harness.run.plan import check_selection, make_plan
 
 BASE = Variant("debian-6.1")
@@ -82,3 +82,11 @@ def test_a_cells_pytest_ignores_the_users_configuration() -> None:
     assert argv[argv.index("--patchbed-events") + 1] == "7"
     assert argv[-1] == "/t"
     assert "-k" not in pytest_argv(Path("/t"), Path("/c"), 7, "")
+
+
+def test_a_cells_own_command_runs_it_once_more() -> None:
+    plan = make_plan(SETTINGS, Path("/here"), selection="U1 or U2", snapshot=True)
+    argv = again_argv(plan, Variant("debian-6.1", "gfp-unmapped", "v1"))
+    assert argv[:4] == ("patchbed", "run", "--variant", "debian-6.1+gfp-unmapped@v1")
+    assert argv[-3:] == ("--snapshot", "-k", "U1 or U2")
+    assert ("--machine", plan.machine) == argv[6:8]

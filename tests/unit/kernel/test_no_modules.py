@@ -27,7 +27,7 @@ def broken(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_without_headers(project: Project, broken: Path) -> None:
     kernel = replace(project.obtain(), meta={"image": "image:x", "lacks": ["headers"]})
     modules, why = modules_for(kernel, broken)
-    assert modules == {}
+    assert modules is None
     assert why == (
         "needs the test modules, which mini has not: there are no headers to build them against"
     )
@@ -38,7 +38,7 @@ def test_modules_that_do_not_compile(project: Project, broken: Path) -> None:
     with pytest.raises(BuildError):
         modules_for(kernel, broken)
     modules, why = modules_for(replace(kernel, meta={"image": "image:x"}), broken)
-    assert modules == {}
+    assert modules is None
     assert "do not compile for mini; " in why
     assert "'nosuch' undeclared" in why
 
@@ -46,5 +46,5 @@ def test_modules_that_do_not_compile(project: Project, broken: Path) -> None:
 def test_modules_that_do(project: Project, broken: Path) -> None:
     (broken / "x.c").write_text("int x;\n")
     modules, why = modules_for(project.obtain(), broken)
-    assert list(modules) == ["/patchbed/modules/x.ko"]
+    assert modules is not None and (modules / "x.ko").is_file()
     assert why == ""
