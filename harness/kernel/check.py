@@ -133,8 +133,8 @@ def _told(steps: Sequence[Step], total: int) -> str:
 def remaining(seconds: Sequence[float], steps: int) -> float:
     """Return how long `steps` more will take, in seconds, when the last ones took `seconds`.
 
-    0 where there is nothing to go by. The last ones count, and not the first, which may have
-    begun with an empty tree.
+    0 where there is nothing to go by. The first counts only while it is alone: it may have begun
+    with an empty tree, the others begin with the tree of the one before.
     """
-    recent = seconds[-3:]
-    return steps * sum(recent) / len(recent) if recent else 0.0
+    known = (seconds[1:] or seconds)[-3:]
+    return steps * sum(known) / len(known) if known else 0.0

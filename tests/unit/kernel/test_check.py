@@ -91,7 +91,8 @@ def test_each_kernel_is_probed_once_it_is_built(broken: Project) -> None:
 def test_what_is_left(seconds: list[float], steps: int) -> None:
     left = remaining(seconds, steps)
     assert 0 <= left <= steps * max(seconds, default=0) * 1.01
-    assert remaining([100, 3, 3, 3], 2) == 6
+    assert remaining([100, 3, 3, 3], 2) == remaining([100, 3], 2) == 6
+    assert remaining([100], 2) == 200
 
 
 def test_the_report(
