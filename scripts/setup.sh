@@ -7,12 +7,30 @@
 say() { printf 'patchbed: %s\n' "$*" >&2; }
 
 missing_packages() {
-  local wanted installed
-  wanted=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$project/scripts/packages.txt" | sort -u)
+  local wanted installed line package
+  wanted=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$project/scripts/packages.txt")
   # shellcheck disable=SC2086 # one word a package
-  installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' $wanted 2>/dev/null |
-    sed -n 's/^ii //p' | sort -u)
-  comm -23 <(printf '%s\n' "$wanted") <(printf '%s\n' "$installed") | tr '\n' ' '
+  installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' ${wanted//|/ } 2>/dev/null |
+    sed -n 's/^ii //p')
+  while IFS= read -r line; do
+    for package in ${line//|/ }; do
+      ! grep -qxF -- "$package" <<<"$installed" || continue 2
+    done
+    # shellcheck disable=SC2086
+    printf '%s ' "$(first_known ${line//|/ })"
+  done <<<"$wanted"
+}
+
+# Of packages of which one will do, the first that apt knows.
+first_known() {
+  local package
+  for package; do
+    if [ $# -eq 1 ] || apt-cache show "$package" >/dev/null 2>&1; then
+      printf '%s' "$package"
+      return
+    fi
+  done
+  printf '%s' "$1"
 }
 
 install_packages() {

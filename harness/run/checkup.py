@@ -89,9 +89,13 @@ def qemu_version(text: str) -> tuple[int, int] | None:
 
 
 def missing_packages(wanted: Sequence[str], status: str) -> list[str]:
-    """Return which of `wanted` are not installed by dpkg-query's `status` ("name state" lines)."""
+    """Return which of `wanted` are not installed by dpkg-query's `status` ("name state" lines).
+
+    Of names with | between them one will do, and the first is missing if there is none.
+    """
     installed = {line.split()[0] for line in status.splitlines() if line.endswith(" installed")}
-    return [name for name in wanted if name not in installed]
+    choices = [[name.strip() for name in line.split("|")] for line in wanted]
+    return [names[0] for names in choices if not installed.intersection(names)]
 
 
 def _python() -> Finding:
@@ -109,7 +113,8 @@ def _packages() -> Finding:
     wanted = [line.strip() for line in text.splitlines() if line and not line.startswith("#")]
     if shutil.which("dpkg-query") is None:
         return Finding("packages", True, "no Debian: not looked at", needed=False)
-    query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted]
+    names = [name.strip() for line in wanted for name in line.split("|")]
+    query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *names]
     status = subprocess.run(query, capture_output=True, text=True, check=False).stdout
     missing = missing_packages(wanted, status)
     found = f"not installed: {' '.join(missing)}" if missing else f"all {len(wanted)} installed"

@@ -65,3 +65,9 @@ def test_qemu_versions(text: str, version: tuple[int, int] | None) -> None:
 def test_packages_that_were_removed_are_missing() -> None:
     status = "bc installed\ngcc config-files\n"
     assert missing_packages(["bc", "gcc", "xz-utils"], status) == ["gcc", "xz-utils"]
+
+
+def test_of_several_packages_one_will_do() -> None:
+    wanted = ["linux-source-6.1 | linux-source-6.12"]
+    assert missing_packages(wanted, "linux-source-6.12 installed\n") == []
+    assert missing_packages(wanted, "") == ["linux-source-6.1"]
