@@ -27,12 +27,14 @@ def list_(as_json: AsJson = False) -> None:
     import sys
     import time
 
+    from harness.cli.counting import counting
     from harness.kernel.cache import default_cache
     from harness.kernel.listing import list_items
     from harness.kernel.quantity import format_age, format_size
 
     cache = default_cache()
-    items = list_items(cache)
+    with counting("adding up sizes") as watch:
+        items = list_items(cache, watch)
     if as_json:
         typer.echo(json.dumps([_item(item) for item in items], indent=1))
         return
@@ -79,6 +81,7 @@ def prune(
     import json
     import time
 
+    from harness.cli.counting import counting
     from harness.errors import UserError
     from harness.kernel.cache import default_cache
     from harness.kernel.listing import choose_victims, list_items, remove_items
@@ -89,7 +92,8 @@ def prune(
     cache = default_cache()
     keep_bytes = parse_size(keep, "--keep") if keep else None
     older_seconds = parse_age(older, "--older") if older else None
-    items = list_items(cache)
+    with counting("adding up sizes") as watch:
+        items = list_items(cache, watch)
     chosen = choose_victims(
         items, now=time.time(), keep_bytes=keep_bytes, older_seconds=older_seconds
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from harness.kernel.artifact import META, read_meta
@@ -22,6 +23,7 @@ SNAPSHOT = "snapshot"
 KCONFIG = "kconfig"
 # Never pruned: the one keeps its own limit, the other saves the longest wait.
 FIXED = (CCACHE, SOURCES)
+Watch = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -44,33 +46,40 @@ class Item:
     what: str = ""
 
 
-def list_items(cache: Cache) -> list[Item]:
-    """Return what is in the cache, the last used first."""
-    kernels = {item.key: item for item in _kernels(cache)}
-    found = [
-        *kernels.values(),
-        *(_tree(folder, kernels.get(folder.name)) for folder in _entries(cache.trees)),
-        *(_modules(folder, kernels) for folder in _entries(cache.modules)),
-        *(_plain(PROGRAMS, folder, "of testcases") for folder in _entries(cache.root / "programs")),
-        *(
-            _plain(IMAGE, file, "a guest's files")
-            for file in sorted((cache.root / "images").glob("*.cpio.gz"))
-        ),
-        *(
-            _plain(SNAPSHOT, folder, "a booted guest")
-            for folder in _entries(cache.root / "snapshots")
-        ),
-        *(_plain(KCONFIG, folder, "to configure in") for folder in entries(cache)),
-        *(
-            _plain(kind, folder, what)
-            for kind, folder, what in (
-                (CCACHE, cache.ccache, "objects"),
-                (SOURCES, cache.store.parent, "of bases"),
-            )
-            if folder.is_dir()
-        ),
+def list_items(cache: Cache, watch: Watch = lambda _done, _total: None) -> list[Item]:
+    """Return what is in the cache, the last used first.
+
+    Adding up sizes takes seconds: `watch` is told how many things are done, of how many.
+    """
+    kernels: dict[str, Item] = {}
+    found = []
+    looks: list[Callable[[], Item | None]] = [
+        *(partial(_kernel, folder, kernels) for folder in _entries(cache.kernels)),
+        *(partial(_tree, folder, kernels) for folder in _entries(cache.trees)),
+        *(partial(_modules, folder, kernels) for folder in _entries(cache.modules)),
+        *(partial(_plain, kind, path, what) for kind, path, what in _plain_places(cache)),
     ]
+    for done, look in enumerate(looks):
+        watch(done, len(looks))
+        item = look()
+        if item is not None:
+            found.append(item)
     return sorted(found, key=lambda item: -item.used)
+
+
+def _plain_places(cache: Cache) -> Iterable[tuple[str, Path, str]]:
+    for folder in _entries(cache.root / "programs"):
+        yield PROGRAMS, folder, "of testcases"
+    for file in sorted((cache.root / "images").glob("*.cpio.gz")):
+        yield IMAGE, file, "a guest's files"
+    for folder in _entries(cache.root / "snapshots"):
+        yield SNAPSHOT, folder, "a booted guest"
+    for folder in entries(cache):
+        yield KCONFIG, folder, "to configure in"
+    if cache.ccache.is_dir():
+        yield CCACHE, cache.ccache, "objects"
+    if cache.store.parent.is_dir():
+        yield SOURCES, cache.store.parent, "of bases"
 
 
 def choose_victims(
@@ -119,27 +128,29 @@ def remove_items(cache: Cache, items: Iterable[Item]) -> list[Item]:
     return gone
 
 
-def _kernels(cache: Cache) -> Iterable[Item]:
-    for folder in _entries(cache.kernels):
-        meta = read_meta(folder)
-        if meta is None:
-            continue
-        used = folder / "last-used"
-        yield Item(
-            kind=KERNEL,
-            key=meta["key"],
-            variant=meta["variant"],
-            profile=meta["profile"],
-            release=meta["release"],
-            size=folder_size(folder),
-            built=datetime.fromisoformat(meta["built"]).astimezone(UTC).timestamp(),
-            used=(used if used.exists() else folder).stat().st_mtime,
-            folder=folder,
-        )
+def _kernel(folder: Path, kernels: dict[str, Item]) -> Item | None:
+    """Return the kernel in `folder`, noted in `kernels` by its key; None where there is none."""
+    meta = read_meta(folder)
+    if meta is None:
+        return None
+    used = folder / "last-used"
+    item = Item(
+        kind=KERNEL,
+        key=meta["key"],
+        variant=meta["variant"],
+        profile=meta["profile"],
+        release=meta["release"],
+        size=folder_size(folder),
+        built=datetime.fromisoformat(meta["built"]).astimezone(UTC).timestamp(),
+        used=(used if used.exists() else folder).stat().st_mtime,
+        folder=folder,
+    )
+    kernels[item.key] = item
+    return item
 
 
-def _tree(folder: Path, kernel: Item | None) -> Item:
-    record = read_record(folder)
+def _tree(folder: Path, kernels: Mapping[str, Item]) -> Item:
+    record, kernel = read_record(folder), kernels.get(folder.name)
     item = _plain(TREE, folder, "a work tree")
     if record is None:
         return item
