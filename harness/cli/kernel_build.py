@@ -84,12 +84,13 @@ def _build(variant: Variant, options: _Options, listen: Listener) -> tuple[Kerne
     """Build one variant, and tell its beginning and its end; prove it if that is wanted."""
     import time
 
-    from harness.cli.bases import base_aliases
+    from harness.cli.places import find_places
     from harness.events import BuildFinished, BuildStarted
     from harness.kernel.builder import obtain
     from harness.outcomes import Outcome
 
     began = time.monotonic()
+    places = find_places()
     listen(BuildStarted(variant=str(variant), profile=options.profile))
     kernel = obtain(
         variant,
@@ -99,7 +100,8 @@ def _build(variant: Variant, options: _Options, listen: Listener) -> tuple[Kerne
         niceness=options.niceness,
         compiler=options.compiler,
         fork=not options.clean,
-        aliases=base_aliases(),
+        aliases=places.bases,
+        series_folder=places.series,
     )
     proof = _verify(variant, kernel, options, listen) if options.verify else None
     listen(
@@ -119,11 +121,10 @@ def _build(variant: Variant, options: _Options, listen: Listener) -> tuple[Kerne
 
 
 def _verify(variant: Variant, kernel: Kernel, options: _Options, listen: Listener) -> Proof:
-    from harness.cli.bases import base_aliases
+    from harness.cli.places import find_places
     from harness.errors import UserError
     from harness.kernel.builder import plan_build
     from harness.kernel.cache import default_cache
-    from harness.kernel.request import Where
     from harness.kernel.teller import Teller
     from harness.kernel.verify import verify
 
@@ -133,13 +134,12 @@ def _verify(variant: Variant, kernel: Kernel, options: _Options, listen: Listene
             hint="leave --verify out",
         )
     cache = default_cache()
-    where = Where(bases=base_aliases())
     request, _ = plan_build(
         variant,
         options.profile,
         listen=listen,
         compiler=options.compiler,
-        where=where,
+        where=find_places(),
         cache=cache,
     )
     return verify(

@@ -50,14 +50,13 @@ def config(
 
 
 def _obtain(variant: str, profile: str) -> Configuration:
-    from harness.cli.bases import base_aliases
+    from harness.cli.places import find_places
     from harness.kernel.configuration import obtain_configuration
-    from harness.kernel.request import Where
     from harness.kernel.variant import parse
     from harness.report.progress import Progress
 
     with Progress() as progress:
-        where = Where(bases=base_aliases())
+        where = find_places()
         return obtain_configuration(parse(variant), profile, listen=progress, where=where)
 
 

@@ -112,6 +112,18 @@ def test_every_command_knows_the_short_names(project: Project, command: list[str
     assert f"base tree:{project.folder}/nosuch: there is no such folder" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["build", "config"])
+def test_series_are_where_the_file_says(project: Project, command: str) -> None:
+    (project.folder / "patchbed.toml").write_text(
+        f'[paths]\nkernel_patches = "mine"\n[bases]\nmini = "tree:{project.source}"\n'
+    )
+    (project.folder / "mine" / "own" / "v1").mkdir(parents=True)
+    done = patchbed(project, "kernel", command, "mini+fix@v1", folder=project.folder)
+    assert done.returncode == 2, done.stderr
+    assert f"{project.folder}/mine has no series 'fix'" in done.stderr
+    assert "series there are: own" in done.stderr
+
+
 def test_a_patch_for_another_kernel(project: Project) -> None:
     folder = project.edit({"mm/pages.c": ("return 1;", "return 10;")})
     folder.rename(folder.with_name("6.12"))
