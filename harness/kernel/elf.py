@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import bisect
+import errno
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -30,9 +32,16 @@ class Section:
 
 
 def strip_debug(file: Path, target: Path) -> None:
-    """Write `file` to `target` without its debug information."""
+    """Write `file` to `target` without its debug information.
+
+    Raises:
+        OSError: the disk is full.
+    """
     argv = ["objcopy", "--strip-debug", str(file), str(target)]
-    subprocess.run(argv, check=True, capture_output=True)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if done.returncode != 0 and os.strerror(errno.ENOSPC) in done.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+    done.check_returncode()
 
 
 def parse_sections(output: str) -> list[Section]:
