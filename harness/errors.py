@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from harness.outcomes import ExitCode, Outcome
 
@@ -117,6 +118,17 @@ class GuestDied(PatchbedError):
         self.function = function
         self.fingerprint = fingerprint
         self.stack = stack
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is known but the console's lines, as JSON takes it."""
+        return {
+            "outcome": self.outcome,
+            "kind": self.kind,
+            "title": self.title,
+            "function": self.function,
+            "fingerprint": self.fingerprint,
+            "stack": list(self.stack),
+        }
 
 
 class CommandTimeout(PatchbedError):

@@ -118,12 +118,7 @@ def write_bundle(folder: Path, death: GuestDied, again: Sequence[str], notes: st
     command that boots the same again. A disk that is full is no reason to fail here.
     """
     facts = {
-        "outcome": death.outcome,
-        "kind": death.kind,
-        "title": death.title,
-        "function": death.function,
-        "fingerprint": death.fingerprint,
-        "stack": list(death.stack),
+        **death.facts(),
         "lines": list(death.lines),
         "again": list(again),
         "notes": notes,

@@ -326,12 +326,7 @@ def _death(death: GuestDied) -> dict[str, Any]:
     shown = "".join(f"  {line}\n" for line in (*head, *stack, *death.lines[:_SHOWN_LINES]))
     sys.stderr.write(f"patchbed: {death.outcome}: {death}\n{shown}")
     return {
-        "outcome": death.outcome,
-        "kind": death.kind,
-        "title": death.title,
-        "function": death.function,
-        "fingerprint": death.fingerprint,
-        "stack": list(death.stack),
+        **death.facts(),
         "status": None,
         "exit_code": int(death.exit_code),
         "lines": list(death.lines),
