@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, RootModel
+from pydantic import Field, RootModel, model_validator
 
 from harness import paths
 from harness.config import Model, load_toml
@@ -26,7 +27,13 @@ class ProfileTable(Model):
     description: str = Field(min_length=1)
     extends: str = ""
     start: str = ""
-    fragments: list[str] = Field(min_length=1)
+    fragments: list[str] = []
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.extends or self.fragments):
+            raise ValueError("a profile needs `fragments`, or another one to extend")
+        return self
 
 
 class _ProfilesFile(RootModel[dict[str, ProfileTable]]):
