@@ -18,7 +18,9 @@ from harness.outcomes import Outcome
 
 PREFIX = "patchbed-boot-"
 _OWNER = ".owner"
-# A folder without its lock may be one that is being made at this moment.
+# A folder gets its real name once it is locked, so that no sweep finds one that seems unowned.
+_UNOWNED = ".patchbed-boot-"
+# One that is still called so after this was left by somebody who was killed just then.
 _YOUNG = 60.0
 
 
@@ -46,17 +48,20 @@ def private_folder() -> Iterator[Path]:
 def _make(stack: contextlib.ExitStack) -> Path:
     root = Path(tempfile.gettempdir())
     sweep(root)
-    made = tempfile.TemporaryDirectory(dir=root, prefix=PREFIX, ignore_cleanup_errors=True)
-    folder = Path(stack.enter_context(made))
+    made = Path(tempfile.mkdtemp(dir=root, prefix=_UNOWNED))
+    folder = made.with_name(made.name.removeprefix("."))
+    for name in (made, folder):
+        stack.callback(shutil.rmtree, name, ignore_errors=True)
     # The kernel gives the lock up when we die, however we die.
-    stack.enter_context(FileLock(folder / _OWNER, thread_local=False))
+    stack.enter_context(FileLock(made / _OWNER, thread_local=False))
+    made.rename(folder)
     return folder
 
 
 def sweep(root: Path) -> list[Path]:
     """Remove what dead owners of ours left under `root`; return it."""
     left: list[Path] = []
-    for folder in root.glob(f"{PREFIX}*"):
+    for folder in (*root.glob(f"{PREFIX}*"), *root.glob(f"{_UNOWNED}*")):
         with contextlib.suppress(OSError):
             if folder.lstat().st_uid == os.geteuid() and not folder.is_symlink() and _dead(folder):
                 shutil.rmtree(folder)
@@ -65,11 +70,11 @@ def sweep(root: Path) -> list[Path]:
 
 
 def _dead(folder: Path) -> bool:
-    lock = folder / _OWNER
-    if not lock.exists():
+    if folder.name.startswith(_UNOWNED) or not (folder / _OWNER).exists():
+        # Somebody makes it, or takes it down, at this moment; or was killed while at it.
         return time.time() - folder.stat().st_mtime > _YOUNG
     try:
-        with FileLock(lock, blocking=False):
+        with FileLock(folder / _OWNER, blocking=False):
             return True
     except Timeout:
         return False

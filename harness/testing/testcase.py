@@ -23,15 +23,23 @@ class Testcase:
     """A testcase's id (`U1-absence`) and its needs.
 
     `needs_feature`: the series under test must be there, and must show its probe. `config`:
-    symbols, without `CONFIG_`, that the kernel must have built in or as a module. `fresh_boot`: a
-    guest restored from a snapshot would falsify it.
+    symbols, without `CONFIG_`, that the kernel must have built in or as a module; `profile` is one
+    that has them. `machine`: its guest is of that machine instead of the plan's. `kernel_args`:
+    its boot has these parameters too. `clean`: no other testcase uses its guest, before or after.
+    `fresh_boot`: a guest restored from a snapshot would falsify it. `expects`: a regular
+    expression for the title of the death that is its pass.
     """
 
     __test__ = False
     id: str
     needs_feature: bool = False
     config: tuple[str, ...] = ()
+    profile: str = ""
+    machine: str = ""
+    kernel_args: tuple[str, ...] = ()
+    clean: bool = False
     fresh_boot: bool = False
+    expects: str = ""
 
 
 def testcase(
@@ -39,7 +47,12 @@ def testcase(
     *,
     needs_feature: bool = False,
     config: Sequence[str] = (),
+    profile: str = "",
+    machine: str = "",
+    kernel_args: Sequence[str] = (),
+    clean: bool = False,
     fresh_boot: bool = False,
+    expects: str = "",
 ) -> Callable[[Function], Function]:
     """Return the decorator that makes a pytest function the testcase `id` of its folder.
 
@@ -50,7 +63,17 @@ def testcase(
         raise ValueError(f"{id!r} is no testcase id; write a letter, a number and a name: U1-name")
     mark = getattr(pytest.mark, MARKER)
     decorator: Callable[[Function], Function] = mark(
-        Testcase(id, needs_feature=needs_feature, config=tuple(config), fresh_boot=fresh_boot)
+        Testcase(
+            id,
+            needs_feature=needs_feature,
+            config=tuple(config),
+            profile=profile,
+            machine=machine,
+            kernel_args=tuple(kernel_args),
+            clean=clean,
+            fresh_boot=fresh_boot,
+            expects=expects,
+        )
     )
     return decorator
 
