@@ -10,10 +10,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.errors import ConfigError, UserError
-from harness.paths import KERNEL_PATCHES, PROJECT, TESTCASES
-
-FILE_NAME = "patchbed.toml"
+from harness.errors import ConfigError
+from harness.paths import KERNEL_PATCHES, TESTCASES
 
 
 class Model(BaseModel):
@@ -120,18 +118,3 @@ def _beside(base: str, folder: Path) -> str:
     if scheme in ("image", "git") and begins:
         is_path = True
     return f"{scheme}:{folder / rest}" if rest and is_path else base
-
-
-def find_settings(start: Path) -> Path:
-    """Return the nearest `patchbed.toml` at or above `start`, else the project's own.
-
-    Raises:
-        UserError: there is none at all.
-    """
-    for folder in (start, *start.parents, PROJECT):
-        candidate = folder / FILE_NAME
-        if candidate.is_file():
-            return candidate
-    raise UserError(
-        f"no {FILE_NAME} here or above {start}", hint="make one: see docs/patchbed-toml.md"
-    )

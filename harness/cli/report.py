@@ -34,7 +34,7 @@ def report(
 
     The exit code says whether the report could be made, not how the run ended.
     """
-    from harness.config import find_settings
+    from harness.paths import find_settings
     from harness.report.tables import print_tables
     from harness.report.write import report_text, write_reports
     from harness.results.event_log import read_events

@@ -42,7 +42,8 @@ def run(
     ] = False,
 ) -> None:
     """Build every variant, boot it, run the testcases, pull the counters, report."""
-    from harness.config import find_settings, load_settings
+    from harness.config import load_settings
+    from harness.paths import find_settings
     from harness.run.main_job import RunRequest, execute_run
     from harness.run.plan import make_plan
 

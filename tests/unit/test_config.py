@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import Settings, find_settings, load_toml
+from harness.config import Settings, load_toml
 from harness.errors import ConfigError
-from harness.paths import PROJECT
+from harness.paths import PROJECT, find_settings
 
 
 def write(folder: Path, text: str) -> Path:

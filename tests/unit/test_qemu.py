@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.guest.machine import Machine, load_machine
 from harness.guest.qemu import Files, kernel_args, qemu_argv
 
 FILES = Files("/k/vmlinux", "/i.cpio.gz", (("opt/patchbed/host_key", "/proc/self/fd/7"),), 5)
-MACHINE = Machine(description="test", memory_mib=1024, cpus=3, kernel_args=["nosmt"])
+MACHINE = Machine(description="test", memory_mib=1024, cpus=3, kernel_args=("nosmt",))
 
 
 def option(argv: list[str], name: str) -> str:
@@ -51,7 +53,7 @@ def test_the_kernel_is_started_straight() -> None:
 
 
 def test_qboot_is_not_used_for_what_it_was_not_tried_with() -> None:
-    machine = MACHINE.model_copy(update={"boot": "bzimage"})
+    machine = replace(MACHINE, boot="bzimage")
     assert "-bios" not in qemu_argv(FILES, machine, "tcg")
 
 
