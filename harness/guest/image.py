@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 READY = "patchbed: ready"
 BIN = "/patchbed/bin"
 MODULES = "/patchbed/modules"
+# The kernel's own modules, where modprobe looks for them.
+OWN_MODULES = "/lib/modules"
 # Modules that init loads before all else, in the order of their names.
 BOOT_MODULES = "/patchbed/boot"
 # A batch's steps, and the program that does them; see harness/guest/batch.py.
@@ -86,8 +88,18 @@ def build_image(files: Mapping[str, Path]) -> Path:
 
 
 def boot_files(kernel: Kernel) -> dict[str, Path]:
-    """Return the modules that `kernel` needs to boot our machines: guest path to file here."""
-    return {f"{BOOT_MODULES}/{file.name}": file for file in kernel.boot_modules()}
+    """Return the modules in every guest of `kernel`: guest path to file here.
+
+    What it needs to boot our machines; and all of its own, for modprobe, unless it was built
+    elsewhere: a distribution's kernel has thousands.
+    """
+    files = {f"{BOOT_MODULES}/{file.name}": file for file in kernel.boot_modules()}
+    if "image" in kernel.meta:
+        return files
+    top = kernel.modules / "lib" / "modules"
+    # busybox's modprobe reads the indices that are text.
+    own = (file for file in sorted(top.rglob("*")) if file.is_file() and file.suffix != ".bin")
+    return files | {f"{OWN_MODULES}/{file.relative_to(top)}": file for file in own}
 
 
 def render_init(template: str) -> str:

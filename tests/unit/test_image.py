@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import InfrastructureError
 from harness.guest import image
-from harness.guest.image import READY, build_image, layout, render_init
+from harness.guest.image import READY, boot_files, build_image, layout, render_init
+from harness.kernel.artifact import Kernel
 from harness.paths import INIT
 
 TOOLS = {"busybox": "sh\nbusybox\nmount", "dropbear": ""}
@@ -137,3 +138,28 @@ def test_init_says_that_it_is_ready_and_mounts_what_tests_need() -> None:
         "/sys/kernel/debug",
         "/tmp",
     }
+
+
+def make_kernel(folder: Path, **meta: object) -> Kernel:
+    """Return a kernel whose entry holds a module to boot with, and modules of its own."""
+    own = folder / "modules" / "lib" / "modules" / "6.1.0"
+    for name in ("boot/00-virtio.ko", f"{own}/kernel/lib/test_bpf.ko", f"{own}/modules.dep.bin"):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    (own / "modules.dep").write_bytes(b"")
+    return Kernel("key", "debian-6.1", "wide", "6.1.0", "tree", "gcc", folder, meta=meta)
+
+
+def test_a_kernel_of_ours_has_its_modules_where_modprobe_looks(tmp_path: Path) -> None:
+    assert sorted(boot_files(make_kernel(tmp_path))) == [
+        "/lib/modules/6.1.0/kernel/lib/test_bpf.ko",
+        "/lib/modules/6.1.0/modules.dep",
+        "/patchbed/boot/00-virtio.ko",
+    ]
+
+
+def test_of_a_distribution_s_kernel_no_more_than_it_boots_with(tmp_path: Path) -> None:
+    assert list(boot_files(make_kernel(tmp_path, image="debian"))) == [
+        "/patchbed/boot/00-virtio.ko"
+    ]
