@@ -95,13 +95,17 @@ class CellStarted(_Event):
 class BootStarted(_Event):
     """A guest is started, for the `boot`-th time (from 1) in its cell.
 
-    `folder` is relative to the run folder.
+    `folder` is relative to the run folder. `kernel_args` are the parameters that a testcase asked
+    for; `restored` says that it comes from a snapshot.
     """
 
     type: Literal["boot-started"] = "boot-started"
     cell: str
     boot: int
     folder: str
+    machine: str = ""
+    kernel_args: list[str] = []
+    restored: bool = False
     argv: list[str]
     accelerator: str
     accelerator_reason: str

@@ -30,6 +30,10 @@ def run(
             help="Restore a guest for each testcase, or boot one for all.",
         ),
     ] = False,
+    stress: Annotated[
+        float,
+        typer.Option(min=0.01, metavar="FACTOR", help="Storms do this many times their work."),
+    ] = 1.0,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="make's; 0: every core.")] = 0,
     config: Annotated[
         Path | None, typer.Option(help="A patchbed.toml; else the nearest one.")
@@ -59,6 +63,7 @@ def run(
         selection=keyword,
         accelerator=accelerator,
         snapshot=snapshot,
+        stress=stress,
     )
     request = RunRequest(plan, runs or file.resolve().parent / "runs", jobs=jobs, as_json=as_json)
     raise typer.Exit(execute_run(request))

@@ -324,6 +324,9 @@ def _boot_result(cell: _Cell, number: int, boot: _Boot) -> BootResult:
     return BootResult(
         boot=number,
         folder=boot.started.folder,
+        machine=boot.started.machine,
+        kernel_args=boot.started.kernel_args,
+        restored=boot.started.restored,
         outcome=outcome,
         title=end.title if end else _RUNNING,
         lines=end.lines if end else [],

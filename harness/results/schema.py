@@ -56,6 +56,8 @@ class BuildResult(_Model):
 class BootResult(_Model):
     """One life of a guest. `during` is the testcase that ran when it died, if one did.
 
+    `machine` is "" in results of older runs, `kernel_args` are what a testcase asked for.
+
     `seconds_to_ready` is null where it never took commands; `explained` says that its death is
     the known issue that `during` shows, or trouble with the host that a later boot got over: it
     then doesn't count for the exit code.
@@ -63,6 +65,9 @@ class BootResult(_Model):
 
     boot: int
     folder: str
+    machine: str = ""
+    kernel_args: list[str] = []
+    restored: bool = False
     outcome: Outcome
     title: str = ""
     lines: list[str] = []

@@ -226,6 +226,7 @@ def again_argv(plan: Plan, variant: Variant) -> tuple[str, ...]:
     argv = ["patchbed", "run", "--variant", str(variant), "--profile", plan.profile]
     argv += ["--machine", plan.machine, "--accel", plan.accelerator]
     argv += ["--snapshot"] if plan.snapshot else []
+    argv += ["--stress", f"{plan.stress:g}"] if plan.stress != 1.0 else []
     return (*argv, "-k", plan.selection) if plan.selection else tuple(argv)
 
 
@@ -266,4 +267,5 @@ def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
         silence_limit=scaled(plan.limits.silence),
         test_limit=scaled(plan.limits.test),
         snapshot=plan.snapshot,
+        stress=plan.stress,
     )

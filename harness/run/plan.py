@@ -21,7 +21,8 @@ class Plan:
 
     `selection` is a pytest `-k` expression, "" for every testcase; `kernel_patches` and
     `testcases` are the folders of series and testcases, `bases` the short names of bases. With
-    `snapshot` each testcase has a guest of its own, restored from one that was saved.
+    `snapshot` each testcase has a guest of its own, restored from one that was saved. Storms
+    multiply their work by `stress`.
     """
 
     variants: tuple[Variant, ...]
@@ -35,6 +36,7 @@ class Plan:
     testcases: Path
     bases: Mapping[str, str]
     snapshot: bool = False
+    stress: float = 1.0
 
     def cell(self, variant: Variant) -> str:
         """Return the name of the cell that tests `variant`."""
@@ -54,6 +56,7 @@ def make_plan(
     selection: str = "",
     accelerator: str = "auto",
     snapshot: bool = False,
+    stress: float = 1.0,
 ) -> Plan:
     """Return the plan that `settings` give; what the command line gives goes before.
 
@@ -88,6 +91,7 @@ def make_plan(
         testcases=folder / settings.paths.testcases,
         bases=settings.bases,
         snapshot=snapshot,
+        stress=stress,
     )
 
 

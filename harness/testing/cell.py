@@ -42,6 +42,7 @@ class CellPlan(BaseModel):
     `modules` is the folder of the test modules on the host, `again` the command that runs the cell
     once more. `folder` is the run folder; `selection` is pytest's `-k` expression, "" for all;
     limits are in seconds. With `snapshot` each testcase has a guest of its own, restored from one.
+    Storms multiply their work by `stress`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,3 +63,4 @@ class CellPlan(BaseModel):
     silence_limit: float
     test_limit: float
     snapshot: bool = False
+    stress: float = 1.0

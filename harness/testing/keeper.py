@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keeps a cell's guest alive: boots it when one is asked for, and again after it died."""
+"""Keeps the guest that testcases want: boots or restores it when one is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from harness.errors import GuestDied, InfrastructureError
+from harness.errors import GuestDied, InfrastructureError, UserError
 from harness.events import BootFinished, BootReady, BootStarted, Listener
 from harness.guest.guest import Guest
-from harness.guest.machine import load_machine
-from harness.guest.snapshot import restored
+from harness.guest.machine import Machine, check_interactive, load_machine
+from harness.guest.snapshot import RestoredGuest, check_machine, restored
 from harness.kernel.artifact import Kernel
 from harness.outcomes import Outcome
 from harness.testing.cell import CellPlan
@@ -24,37 +26,62 @@ from harness.testing.cell import CellPlan
 _BOOT_ATTEMPTS = 3
 
 
+@dataclass(frozen=True)
+class GuestKind:
+    """What tells guests of one kernel apart: the machine's name, and the boot's parameters."""
+
+    machine: str
+    kernel_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Demand:
+    """The guest that a testcase wants.
+
+    `clean`: no other testcase has used it, and none will. `restored`: one from a snapshot will
+    do, if its machine can have one; otherwise it has to be booted.
+    """
+
+    kind: GuestKind
+    clean: bool = False
+    restored: bool = False
+
+
 class GuestKeeper:
-    """Owns the guest of one cell; leaving it ends the guest."""
+    """Owns the one guest that there is at a time; leaving it ends the guest."""
 
     def __init__(self, plan: CellPlan, listen: Listener) -> None:
         self._plan = plan
         self._listen = listen
         self._kernel = Kernel(**plan.kernel.model_dump())
-        self._machine = load_machine(plan.machine)
+        self._demand = Demand(GuestKind(plan.machine))
         self._guest: Guest | None = None
-        self._restored = False
+        # What the guest was made for, and whether this testcase and others have had it.
+        self._made_for = self._demand
+        self._mine = self._used = False
         self._life = ExitStack()
         self.boots = 0
 
-    @property
+    @cached_property
     def config(self) -> dict[str, str]:
         """The kernel's configuration, symbols without `CONFIG_`."""
         return self._kernel.config()
 
-    def get(self, *, fresh: bool = False) -> Guest:
-        """Return a guest that takes commands, booted or restored if there is none.
+    def begin(self, demand: Demand) -> None:
+        """Take what the testcase that begins wants of a guest; nothing is done until `get`."""
+        self._demand, self._mine = demand, False
 
-        One that was restored is not taken for a `fresh` one. Trouble with the host is tried three
-        times; a kernel that dies is not tried again here.
+    def get(self) -> Guest:
+        """Return a guest as the testcase wants it, alive: booted or restored if there is none.
+
+        Trouble with the host is tried three times; a kernel that dies is not tried again here.
 
         Raises:
             GuestDied: the kernel did not come up.
             InfrastructureError: the host could not run it.
+            UserError: there is no such machine, or it takes no commands.
         """
-        if self._guest is not None and (
-            self._guest.death is not None or (fresh and self._restored)
-        ):
+        if not self._fits():
             self.end()
         if self._guest is None:
             for attempt in Retrying(
@@ -64,17 +91,34 @@ class GuestKeeper:
                 reraise=True,
             ):
                 with attempt:
-                    self._guest = self._boot(restore=self._plan.snapshot and not fresh)
+                    self._guest = self._boot()
         assert self._guest is not None  # noqa: S101
+        self._mine = self._used = True
         return self._guest
+
+    def _fits(self) -> bool:
+        """Return whether the guest that is there will do."""
+        if self._guest is None or self._guest.death is not None:
+            return False
+        demand, made = self._demand, self._made_for
+        if demand.kind != made.kind or (made.restored and not demand.restored):
+            return False
+        return self._mine or not (self._used and demand.clean)
+
+    def finish(self, *, spoiled: bool = False) -> None:
+        """The testcase has ended: nobody else gets its guest if that was clean, or is `spoiled`."""
+        if self._mine and (self._demand.clean or spoiled):
+            self.end()
 
     @property
     def current(self) -> Guest | None:
         """The guest that is there now, alive or dead, or None."""
         return self._guest
 
-    def _boot(self, *, restore: bool) -> Guest:
-        plan = self._plan
+    def _boot(self) -> Guest:
+        plan, demand = self._plan, self._demand
+        machine = load_machine(demand.kind.machine)
+        check_interactive(machine)
         self.boots += 1
         folder = plan.folder / "cells" / plan.cell / f"boot-{self.boots}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,8 +129,8 @@ class GuestKeeper:
             guest.again = plan.again
             begun.append(guest)
 
-        way = self._way(folder, begin, restore=restore)
-        self._life, self._restored = ExitStack(), restore
+        way = self._way(machine, folder, begin)
+        self._life, self._made_for, self._used = ExitStack(), demand, False
         started = datetime.now(UTC)
         try:
             guest = self._life.enter_context(way)
@@ -101,7 +145,7 @@ class GuestKeeper:
         return guest
 
     def _way(
-        self, folder: Path, begin: Callable[[Guest], None], *, restore: bool
+        self, machine: Machine, folder: Path, begin: Callable[[Guest], None]
     ) -> AbstractContextManager[Guest]:
         """Return the context of a guest; `begin` gets the guest before it starts."""
         plan = self._plan
@@ -109,12 +153,11 @@ class GuestKeeper:
             "accelerator": plan.accelerator,
             "boot_limit": plan.boot_limit,
             "silence_limit": plan.silence_limit,
+            "kernel_args": self._demand.kind.kernel_args,
         }
-        if restore:
-            return restored(
-                self._kernel, plan.image, self._machine, folder, prepare=begin, **options
-            )
-        guest = Guest(self._kernel, plan.image, self._machine, folder, **options)
+        if self._demand.restored and can_be_restored(machine):
+            return restored(self._kernel, plan.image, machine, folder, prepare=begin, **options)
+        guest = Guest(self._kernel, plan.image, machine, folder, **options)
         begin(guest)
         return guest
 
@@ -126,6 +169,9 @@ class GuestKeeper:
                 cell=self._plan.cell,
                 boot=self.boots,
                 folder=str(folder.relative_to(self._plan.folder)),
+                machine=self._demand.kind.machine,
+                kernel_args=list(self._demand.kind.kernel_args),
+                restored=isinstance(guest, RestoredGuest),
                 argv=guest.argv if guest else [],
                 accelerator=guest.accelerator if guest else "",
                 accelerator_reason=guest.accelerator_reason if guest else "",
@@ -161,3 +207,12 @@ class GuestKeeper:
         trace: TracebackType | None,
     ) -> None:
         self.end()
+
+
+def can_be_restored(machine: Machine) -> bool:
+    """Return whether guests of `machine` can come from a snapshot."""
+    try:
+        check_machine(machine)
+    except UserError:
+        return False
+    return True

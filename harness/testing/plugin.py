@@ -29,14 +29,15 @@ from harness.events import (
     dump_event,
 )
 from harness.guest.guest import Guest
+from harness.guest.machine import load_machine
 from harness.measure.directmap import OutsideView, parse_info_tlb
 from harness.outcomes import Outcome
 from harness.testing.cell import CellPlan
 from harness.testing.checks import Checks
 from harness.testing.counters import Counters, read_counters
-from harness.testing.keeper import GuestKeeper
+from harness.testing.keeper import Demand, GuestKeeper, GuestKind
 from harness.testing.known_issues import Judged, judge_test
-from harness.testing.testcase import MARKER, Testcase, catalogue_order, unmet_need
+from harness.testing.testcase import MARKER, Testcase, catalogue_order, symbols_for, unmet_need
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -120,9 +121,21 @@ class CellSession:
         items.sort(key=lambda item: catalogue_order(item.path.parent.name, _spec(item).id))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell which testcases are going to run."""
+        """Tell which testcases are going to run, and have those of one kind of guest together."""
         tests = [item.nodeid for item in session.items]
         self._emit(TestsCollected(cell=self._plan.cell, tests=tests))
+        usual = self._demand(Testcase("")).kind
+        demands = [self._demand(_spec(item)) for item in session.items]
+        kinds = list(dict.fromkeys([usual, *(demand.kind for demand in demands)]))
+        places = [(kinds.index(demand.kind), demand.clean) for demand in demands]
+        order = sorted(range(len(places)), key=places.__getitem__)
+        session.items[:] = [session.items[index] for index in order]
+
+    def _demand(self, spec: Testcase) -> Demand:
+        """Return the guest that a testcase wants under this plan."""
+        kind = GuestKind(spec.machine or self._plan.machine, spec.kernel_args)
+        clean = spec.clean or self._plan.snapshot
+        return Demand(kind, clean, restored=clean and not spec.fresh_boot)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -131,6 +144,7 @@ class CellSession:
         cell, boot = self._plan.cell, self._keeper.boots
         self._emit(TestStarted(cell=cell, boot=boot, test=running.test))
         start = time.monotonic()
+        self._keeper.begin(self._demand(running.spec))
         result = yield
         checks = running.checks.results if running.checks else []
         judged = judge_test(self._plan.issues, running.test, running.own, checks)
@@ -146,15 +160,19 @@ class CellSession:
                 checks=len(checks),
             )
         )
+        self._keeper.finish()
         return result
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip, or fail, a testcase that lacks what it needs."""
+        spec = item.stash[_RUNNING].spec
+        machine = load_machine(spec.machine or self._plan.machine)
         need = unmet_need(
-            item.stash[_RUNNING].spec,
+            spec,
             variant=self._plan.kernel.variant,
             patched=self._plan.patched,
             config=self._keeper.config,
+            machine_needs=symbols_for(machine) if spec.machine else (),
             probe=self._plan.probe,
             probe_found=self._probe_found,
         )
@@ -195,14 +213,11 @@ class CellSession:
     def guest(self, request: pytest.FixtureRequest) -> Iterator[Guest]:
         """The cell's guest; its counters are pulled before and after the testcase."""
         test = request.node.stash[_RUNNING].test
-        fresh = request.node.stash[_RUNNING].spec.fresh_boot
-        self._pull(self._keeper.get(fresh=fresh), test, "before")
-        yield self._keeper.get(fresh=fresh)
+        self._pull(self._keeper.get(), test, "before")
+        yield self._keeper.get()
         current = self._keeper.current
         if current is not None and current.death is None:
             self._pull(current, test, "after")
-        if self._plan.snapshot:
-            self._keeper.end()
 
     def _pull(self, guest: Guest, test: str, when: Literal["before", "after"]) -> None:
         folder = guest.folder / "counters" / test.replace("/", ".") / when
@@ -234,7 +249,7 @@ class CellSession:
             issues=self._plan.issues,
             listen=self._emit,
             subtests=subtests,
-            limit=self._plan.test_limit,
+            limit=self._plan.test_limit * max(self._plan.stress, 1.0),
         )
         checks: Checks = running.checks
         return checks
@@ -253,6 +268,11 @@ class CellSession:
     def patched(self) -> bool:
         """Whether the variant has a series applied."""
         return self._plan.patched
+
+    @pytest.fixture
+    def stress(self) -> float:
+        """What a storm multiplies its amount of work by: 1.0 unless the run says more."""
+        return self._plan.stress
 
 
 def take_outside_view(guest: Guest) -> OutsideView:

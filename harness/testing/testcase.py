@@ -6,9 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+
+if TYPE_CHECKING:
+    from harness.guest.machine import Machine
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -89,6 +92,11 @@ def catalogue_order(area: str, testcase_id: str) -> tuple[int, str, str, int, st
     return (rank, area, letter, int(number or 0), testcase_id)
 
 
+def symbols_for(machine: Machine) -> tuple[str, ...]:
+    """Return the symbols without which a kernel would not use all of `machine`."""
+    return ("SMP",) * (machine.cpus > 1) + ("NUMA",) * (machine.nodes > 1)
+
+
 @dataclass(frozen=True)
 class Need:
     """What a testcase lacks on a guest: a reason to skip it, or, where `broken`, to fail it."""
@@ -103,16 +111,19 @@ def unmet_need(
     variant: str,
     patched: bool,
     config: Mapping[str, str],
+    machine_needs: Sequence[str] = (),
     probe: str,
     probe_found: Callable[[], bool],
 ) -> Need | None:
     """Return why `testcase` can't be judged on a guest, or None where it can.
 
-    A series that is applied but does not show its probe is broken, never a reason to skip.
+    `machine_needs` are the symbols that its machine needs. A series that is applied but does not
+    show its probe is broken, never a reason to skip.
     """
-    for symbol in testcase.config:
+    for symbol in (*testcase.config, *machine_needs):
         if config.get(symbol, "n") not in ("y", "m"):
-            return Need(f"needs CONFIG_{symbol}, which this kernel has not set")
+            hint = f"; see profile {testcase.profile}" if testcase.profile else ""
+            return Need(f"needs CONFIG_{symbol}, which this kernel has not set{hint}")
     if not testcase.needs_feature:
         return None
     if not patched:
