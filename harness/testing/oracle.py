@@ -135,12 +135,16 @@ class Oracle:
         must(self._guest, f"{ONE_CPU} sh -c '{script}'")
 
     def hold(self, count: int, order: int, *words: str) -> None:
-        """Hold `count` chunks of 2^`order` pages; words: "unmapped", "zero".
+        """Hold `count` chunks of 2^`order` pages; the module's source lists the words.
 
         Raises:
             CommandFailed: the kernel does not give them.
         """
         self.control(" ".join(["hold", str(count), str(order), *words]))
+
+    def faults(self) -> int:
+        """Return how many allocations of the last `hold` had a fault injected into them."""
+        return int(must(self._guest, f"cat {FOLDER}/faults"))
 
     def held(self) -> list[Page]:
         """Return all held pages, in the order of allocation."""

@@ -4,14 +4,16 @@
  *
  * Files in debugfs, folder patchbed/:
  *   control   write one command:
- *               hold COUNT ORDER [unmapped] [zero]   allocate and keep
+ *               hold COUNT ORDER [WORD ...]          allocate and keep, see words[] below
  *               fill WORD                            write a 64-bit word all over what is held
  *               release                              free all that is held
  *               scatter COUNT                        see scatter() below
- *               gather                               free what scatter keeps
+ *               whole COUNT ORDER                    see whole_first() below
+ *               gather                               free what scatter and whole keep
  *               settle                               see settle() below
  *   held      read: the held pages as the oracles see them
  *   contents  read: what each held chunk contains
+ *   faults    read: how many allocations of the last hold had a fault injected into them
  *   query     write: lines "frame PFN COUNT" or "address VIRTUAL COUNT", the first
  *             number in hexadecimal; > begins anew, >> adds. Read: those pages as the
  *             oracles see them
@@ -23,7 +25,10 @@
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/nodemask.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
@@ -39,6 +44,14 @@ struct chunk {
 	unsigned int order;
 };
 
+/* What a hold asks for; see words[]. */
+struct request {
+	gfp_t gfp;
+	int node;
+	unsigned int nth;
+	bool atomic;
+};
+
 struct query {
 	unsigned long start;
 	unsigned long count;
@@ -50,6 +63,7 @@ static LIST_HEAD(held);
 static LIST_HEAD(keepers);
 static struct query *queries;
 static unsigned int nr_queries;
+static unsigned int nr_faults;
 static struct dentry *folder;
 
 /* Answers */
@@ -201,14 +215,48 @@ static void let_go(struct list_head *list)
 	}
 }
 
-static int hold(unsigned long count, unsigned int order, gfp_t gfp)
+static struct page *alloc_as_asked(const struct request *request, unsigned int order)
+{
+	static DEFINE_SPINLOCK(held_meanwhile);
+	gfp_t gfp = request->gfp | __GFP_NOWARN;
+	struct page *page;
+
+	if (request->atomic)
+		spin_lock(&held_meanwhile);
+	if (request->node == NUMA_NO_NODE)
+		page = alloc_pages(gfp, order);
+	else
+		page = alloc_pages_node(request->node, gfp | __GFP_THISNODE, order);
+	if (request->atomic)
+		spin_unlock(&held_meanwhile);
+	return page;
+}
+
+/* The same as /proc/self/fail-nth, but for this one allocation and nothing before it. */
+static struct page *alloc_with_fault(const struct request *request, unsigned int order)
 {
 	struct page *page;
 
+#ifdef CONFIG_FAULT_INJECTION
+	current->fail_nth = request->nth;
+	page = alloc_as_asked(request, order);
+	nr_faults += request->nth && !current->fail_nth;
+	current->fail_nth = 0;
+#else
+	page = alloc_as_asked(request, order);
+#endif
+	return page;
+}
+
+static int hold(unsigned long count, unsigned int order, const struct request *request)
+{
+	struct page *page;
+
+	nr_faults = 0;
 	if (order > PATCHBED_LAST_ORDER)
 		return -EINVAL;
 	while (count--) {
-		page = alloc_pages(gfp | __GFP_NOWARN, order);
+		page = alloc_with_fault(request, order);
 		if (!page)
 			return -ENOMEM;
 		if (keep(&held, page, order)) {
@@ -220,24 +268,66 @@ static int hold(unsigned long count, unsigned int order, gfp_t gfp)
 	return 0;
 }
 
-static int hold_command(const char *arguments)
+/*
+ * What may follow "hold COUNT ORDER". Besides these: node=N for pages of that node alone, atomic
+ * for GFP_ATOMIC with a spinlock held, and nth=N, which makes the Nth allocation that each of the
+ * COUNT leads to fail, counted from 1 (CONFIG_FAULT_INJECTION; what counts is set in
+ * fail_page_alloc/ and failslab/ in debugfs).
+ */
+static const struct {
+	const char *name;
+	gfp_t gfp;
+} words[] = {
+	{ "unmapped", PATCHBED_UNMAPPED },
+	{ "zero", __GFP_ZERO },
+	{ "comp", __GFP_COMP },
+	{ "account", __GFP_ACCOUNT },
+	{ "dma32", __GFP_DMA32 },
+	{ "noretry", __GFP_NORETRY },
+};
+
+static int add_word(struct request *request, const char *word)
 {
-	char first[16] = "", second[16] = "";
-	gfp_t gfp = GFP_KERNEL;
+	unsigned int i;
+
+	/* Anything else would hand out ordinary pages under a false name. */
+	if (!strcmp(word, "unmapped") && !PATCHBED_UNMAPPED)
+		return -EOPNOTSUPP;
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		if (!strcmp(word, words[i].name)) {
+			request->gfp |= words[i].gfp;
+			return 0;
+		}
+	}
+	if (sscanf(word, "node=%d", &request->node) == 1)
+		return request->node >= 0 && request->node < MAX_NUMNODES &&
+		       node_online(request->node) ? 0 : -EINVAL;
+	if (sscanf(word, "nth=%u", &request->nth) == 1)
+		return IS_ENABLED(CONFIG_FAULT_INJECTION) ? 0 : -EOPNOTSUPP;
+	if (strcmp(word, "atomic"))
+		return -EINVAL;
+	request->gfp = (request->gfp & ~GFP_KERNEL) | GFP_ATOMIC;
+	request->atomic = true;
+	return 0;
+}
+
+static int hold_command(char *arguments)
+{
+	struct request request = { .gfp = GFP_KERNEL, .node = NUMA_NO_NODE };
 	unsigned long count;
 	unsigned int order;
+	int error, length;
+	char *word;
 
-	if (sscanf(arguments, "%lu %u %15s %15s", &count, &order, first, second) < 2)
+	if (sscanf(arguments, "%lu %u%n", &count, &order, &length) < 2)
 		return -EINVAL;
-	if (!strcmp(first, "unmapped")) {
-		/* Anything else would hand out ordinary pages under a false name. */
-		if (!PATCHBED_UNMAPPED)
-			return -EOPNOTSUPP;
-		gfp |= PATCHBED_UNMAPPED;
+	arguments += length;
+	while ((word = strsep(&arguments, " "))) {
+		error = *word ? add_word(&request, word) : 0;
+		if (error)
+			return error;
 	}
-	if (!strcmp(first, "zero") || !strcmp(second, "zero"))
-		gfp |= __GFP_ZERO;
-	return hold(count, order, gfp);
+	return hold(count, order, &request);
 }
 
 static int fill(u64 value)
@@ -323,6 +413,51 @@ static int scatter(unsigned int count)
 	return error;
 }
 
+static bool all_whole(struct page *block, unsigned int order)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i += PTRS_PER_PMD)
+		if (!whole(block + i))
+			return false;
+	return true;
+}
+
+/*
+ * See to it that the next count blocks of 2^order pages (a multiple of 2M) that the kernel takes
+ * on this CPU are still mapped whole, so that taking them out of the direct map splits it. What is
+ * split already is kept.
+ */
+static int whole_first(unsigned int count, unsigned int order)
+{
+	unsigned int found = 0;
+	LIST_HEAD(candidates);
+	struct page *block;
+	int error = 0;
+
+	if (order < PMD_SHIFT - PAGE_SHIFT || order > PATCHBED_LAST_ORDER)
+		return -EINVAL;
+	while (found < count && !error) {
+		bool good;
+
+		block = alloc_pages(GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY, order);
+		if (!block) {
+			error = -ENOMEM;
+			break;
+		}
+		good = all_whole(block, order);
+		error = keep(good ? &candidates : &keepers, block, order);
+		if (error)
+			__free_pages(block, order);
+		found += good;
+		cond_resched();
+	}
+	let_go(&candidates);
+	if (error)
+		let_go(&keepers);
+	return error;
+}
+
 /*
  * Wait until the memory of modules' init sections is given back, which the kernel does later and
  * elsewhere, and which changes the direct map: whoever counts splits wants it to be over. It is
@@ -334,9 +469,9 @@ static int settle(void)
 	return 0;
 }
 
-static int obey(const char *command)
+static int obey(char *command)
 {
-	unsigned int count;
+	unsigned int count, order;
 	u64 value;
 
 	if (!strcmp(command, "release")) {
@@ -355,6 +490,8 @@ static int obey(const char *command)
 		return fill(value);
 	if (sscanf(command, "scatter %u", &count) == 1)
 		return scatter(count);
+	if (sscanf(command, "whole %u %u", &count, &order) == 2)
+		return whole_first(count, order);
 	return -EINVAL;
 }
 
@@ -438,6 +575,13 @@ static const struct file_operations query_fops = {
 	.release = single_release,
 };
 
+static int faults_show(struct seq_file *file, void *unused)
+{
+	seq_printf(file, "%u\n", READ_ONCE(nr_faults));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(faults);
+
 static int __init patchbed_oracle_init(void)
 {
 	queries = kvmalloc_array(MOST_QUERIES, sizeof(*queries), GFP_KERNEL);
@@ -447,6 +591,7 @@ static int __init patchbed_oracle_init(void)
 	debugfs_create_file("control", 0200, folder, NULL, &control_fops);
 	debugfs_create_file("held", 0400, folder, NULL, &held_fops);
 	debugfs_create_file("contents", 0400, folder, NULL, &contents_fops);
+	debugfs_create_file("faults", 0400, folder, NULL, &faults_fops);
 	debugfs_create_file("query", 0600, folder, NULL, &query_fops);
 	return 0;
 }
