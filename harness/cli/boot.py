@@ -92,13 +92,11 @@ def boot(
     as_json: AsJson = False,
 ) -> None:
     """Boot a variant and run a command in it; its exit status is ours."""
-    from harness.config import find_settings, load_settings
+    from harness.paths import find_settings
     from harness.run.boot_job import DETERMINISTIC, BootRequest, execute_boot
 
     if dump_on not in ("", "crash"):
         raise UserError(f"no moment {dump_on!r} to dump on", hint="choose from: crash")
-    file = config or find_settings(Path.cwd())
-    settings = load_settings(file)
     request = BootRequest(
         variant=variant,
         profile=profile,
@@ -107,8 +105,6 @@ def boot(
         accelerator=accelerator,
         timeout=timeout,
         boot_timeout=boot_timeout or 0.0,
-        boot=settings.limits.boot,
-        silence=settings.limits.silence,
         console_log=console_log,
         kernel_args=tuple(kernel_arg or ()),
         world=world or 0,
@@ -119,8 +115,7 @@ def boot(
         gdb=gdb,
         bundle=bundle,
         dump_on_crash=dump_on == "crash",
-        bases=settings.bases,
-        kernel_patches=file.resolve().parent / settings.paths.kernel_patches,
+        settings=config or find_settings(Path.cwd()),
     )
     _leave(execute_boot(request))
 

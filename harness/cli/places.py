@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def find_places() -> Where:
     """Return `[paths] kernel_patches` and `[bases]` of the patchbed.toml in use."""
     from harness.config import load_settings
-    from harness.paths import find_settings
     from harness.kernel.request import Where
+    from harness.paths import find_settings
 
     file = find_settings(Path.cwd())
     settings = load_settings(file)

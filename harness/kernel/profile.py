@@ -27,7 +27,7 @@ class ProfileTable(Model):
     description: str = Field(min_length=1)
     extends: str = ""
     start: str = ""
-    fragments: list[str] = []
+    fragments: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

@@ -4,34 +4,30 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import shlex
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import GuestDied, PatchbedError, UserError
 from harness.guest.image import boot_files, build_image
-from harness.guest.machine import Machine, load_machine
+from harness.guest.machine import Machine
 from harness.guest.scratch import private_folder
 from harness.guest.speed import scaled
-from harness.kernel.builder import obtain
-from harness.kernel.variant import parse
 from harness.outcomes import Outcome
-from harness.paths import KERNEL_PATCHES
+from harness.paths import PROJECT, SETTINGS
+from harness.run.ground import Ground, find_ground
 
 if TYPE_CHECKING:
     from harness.events import Event, Listener
     from harness.guest.framing import Frame
     from harness.guest.guest import Guest
     from harness.guest.life import Life
-    from harness.kernel.artifact import Kernel
 
 DETERMINISTIC = "deterministic"
 _SHOWN_LINES = 24
@@ -49,7 +45,8 @@ class BootRequest:
 
     With `console` a person gets the serial console instead of a shell, with `gdb` ("now", or
     "wait" for a guest that stands still until then) a debugger's socket. The boot's files are
-    kept in `bundle`, with `dump_on_crash` the memory of a guest that dies too.
+    kept in `bundle`, with `dump_on_crash` the memory of a guest that dies too. `settings` is the
+    patchbed.toml that names bases, limits and where series are.
     """
 
     variant: str
@@ -59,8 +56,6 @@ class BootRequest:
     accelerator: str = "auto"
     timeout: float = 0.0
     boot_timeout: float = 0.0
-    boot: float = 60.0
-    silence: float = 60.0
     console_log: Path | None = None
     kernel_args: tuple[str, ...] = ()
     world: int = 0
@@ -71,8 +66,7 @@ class BootRequest:
     gdb: str = ""
     bundle: Path | None = None
     dump_on_crash: bool = False
-    bases: Mapping[str, str] = field(default_factory=dict)
-    kernel_patches: Path = KERNEL_PATCHES
+    settings: Path = PROJECT / SETTINGS
 
 
 def execute_boot(request: BootRequest) -> int:
@@ -84,17 +78,16 @@ def execute_boot(request: BootRequest) -> int:
     Raises:
         PatchbedError: there is no such variant or machine, it can't be built, or the host fails.
     """
-    machine = load_machine(request.machine)
-    check_request(request, machine)
-    threading.Thread(target=_preload, name="imports", daemon=True).start()
     with _progress() as listen:
-        kernel = obtain(
-            parse(request.variant),
+        ground = find_ground(
+            request.variant,
             request.profile,
+            request.machine,
+            request.settings,
+            check=lambda machine: check_request(request, machine),
             listen=listen,
-            aliases=request.bases,
-            series_folder=request.kernel_patches,
         )
+    kernel = ground.kernel
     image = build_image(boot_files(kernel))
     facts: dict[str, Any] = {
         "variant": request.variant,
@@ -106,19 +99,13 @@ def execute_boot(request: BootRequest) -> int:
     }
     with _folder(request) as folder:
         _keep_console(folder, request.console_log)
-        if request.batch or machine.deterministic:
-            facts |= _batch(kernel, image, machine, folder, request)
+        if request.batch or ground.machine.deterministic:
+            facts |= _batch(ground, image, folder, request)
         else:
-            facts |= _interactive(kernel, image, machine, folder, request)
+            facts |= _interactive(ground, image, folder, request)
     if request.as_json:
         sys.stdout.write(json.dumps(facts, indent=1) + "\n")
     return int(facts["exit_code"])
-
-
-def _preload() -> None:
-    """Load what the guest needs while the kernel is looked up, which waits for other programs."""
-    for name in ("guest", "keys", "monitor", "shell"):
-        importlib.import_module(f"harness.guest.{name}")
 
 
 def check_request(request: BootRequest, machine: Machine) -> None:
@@ -181,23 +168,22 @@ def command_line(words: tuple[str, ...]) -> str:
     return words[0] if len(words) == 1 else shlex.join(words)
 
 
-def _limits(request: BootRequest) -> dict[str, float]:
+def _limits(ground: Ground, request: BootRequest) -> dict[str, float]:
     if request.boot_timeout:
         return {"boot_limit": request.boot_timeout, "silence_limit": request.boot_timeout}
-    return {"boot_limit": scaled(request.boot), "silence_limit": scaled(request.silence)}
+    return {"boot_limit": scaled(ground.boot), "silence_limit": scaled(ground.silence)}
 
 
-def _interactive(
-    kernel: Kernel, image: Path, machine: Machine, folder: Path, request: BootRequest
-) -> dict[str, Any]:
+def _interactive(ground: Ground, image: Path, folder: Path, request: BootRequest) -> dict[str, Any]:
     """Run the command in a guest that takes commands; return the facts for the JSON object."""
     from harness.guest.guest import Guest
 
+    kernel, machine = ground.kernel, ground.machine
     options: dict[str, Any] = {
         "accelerator": request.accelerator,
         "kernel_args": request.kernel_args,
         "keep_log": False,
-        **_limits(request),
+        **_limits(ground, request),
     }
     facts: dict[str, Any] = {"stdout": "", "stderr": "", "restored": request.snapshot}
     way: AbstractContextManager[Guest] = Guest(kernel, image, machine, folder, **options)
@@ -222,24 +208,22 @@ def _interactive(
     return facts | (_circumstances(guest) if guest is not None else {})
 
 
-def _batch(
-    kernel: Kernel, image: Path, machine: Machine, folder: Path, request: BootRequest
-) -> dict[str, Any]:
+def _batch(ground: Ground, image: Path, folder: Path, request: BootRequest) -> dict[str, Any]:
     """Run the command as a batch; return the facts for the JSON object."""
     from harness.guest.batch import Batch
     from harness.guest.script import Step
 
     step = Step("command", command_line(request.command), limit=request.timeout)
     batch = Batch(
-        kernel,
+        ground.kernel,
         image,
-        machine,
+        ground.machine,
         [step],
         folder,
         accelerator=request.accelerator,
         kernel_args=request.kernel_args,
         world=request.world,
-        **_limits(request),
+        **_limits(ground, request),
     )
     _prepare(batch, request)
     sinks, kept = _sinks(request)
