@@ -455,11 +455,13 @@ static noinline void crasher_spin_deadlock(void)
 
 static int crasher_racer(void *shared)
 {
-	volatile long *count = shared;
+	/* Plain: KCSAN takes volatile for meant. */
+	long *count = shared;
 	unsigned long end = jiffies + 5 * HZ;
 
 	while (time_before(jiffies, end)) {
 		(*count)++;
+		barrier();
 		cond_resched();
 	}
 	return 0;
