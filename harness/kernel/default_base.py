@@ -22,8 +22,9 @@ def settle(
 ) -> tuple[Variant, ...]:
     """Return `variants` with the base `debian` replaced by the one that it stands for.
 
-    It is the newest of Debian's sources that is installed and that every series on top of it has
-    patches for; with no series on top, that any series in the folder `patches` has some for.
+    It is the oldest of Debian's sources that is installed and that every series on top of it has
+    patches for; with no series on top, that any series in the folder `patches` has some for. The
+    oldest, so that a newer source, or patches for one, do not change what a plan has compared.
     `bases` are the short names of patchbed.toml, where `debian` may be another's.
 
     Raises:
@@ -39,7 +40,7 @@ def settle(
 
 
 def _choose(meant: Sequence[Variant], installed: Sequence[str], patches: Path) -> str:
-    """Return the version (major.minor) to take; `installed` is sorted, the newest last."""
+    """Return the version (major.minor) to take; `installed` is sorted, the oldest first."""
     named = [variant for variant in meant if variant.patched]
     wanted = [kernels(series_folder(one.series, one.version, patches)) for one in named]
     if named:
@@ -47,7 +48,7 @@ def _choose(meant: Sequence[Variant], installed: Sequence[str], patches: Path) -
     else:
         suitable = {version for folder in patches.glob("*/*") for version in kernels(folder)}
         suitable = suitable & set(installed) or set(installed)
-    for version in reversed(installed):
+    for version in installed:
         if version in suitable:
             return version
     series = " and ".join(f"{one.series}@{one.version}" for one in named)

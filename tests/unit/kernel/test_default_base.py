@@ -52,17 +52,19 @@ def settled(patches: Path, *texts: str, bases: Mapping[str, str] | None = None) 
     return [str(variant) for variant in chosen]
 
 
-def test_the_newest_that_the_series_has_patches_for(host: Host, patches: Path) -> None:
-    host("6.1", "6.12", "6.9")
-    assert settled(patches, "debian", "debian+fix@v2") == ["debian-6.12", "debian-6.12+fix@v2"]
+def test_the_oldest_that_the_series_has_patches_for(host: Host, patches: Path) -> None:
+    host("6.12", "6.1", "5.10")
+    assert settled(patches, "debian", "debian+fix@v2") == ["debian-6.1", "debian-6.1+fix@v2"]
     assert settled(patches, "debian", "debian+fix@v1") == ["debian-6.1", "debian-6.1+fix@v1"]
     both = settled(patches, "debian", "debian+fix@v1", "debian+fix@v2")
     assert both == ["debian-6.1", "debian-6.1+fix@v1", "debian-6.1+fix@v2"]
+    host("6.12", "6.18")
+    assert settled(patches, "debian", "debian+fix@v2") == ["debian-6.12", "debian-6.12+fix@v2"]
 
 
 def test_without_a_series_any_serieses_kernels_count(host: Host, patches: Path) -> None:
-    host("6.1", "6.12", "6.18")
-    assert settled(patches, "debian") == ["debian-6.12"]
+    host("6.18", "6.12", "6.1", "5.10")
+    assert settled(patches, "debian") == ["debian-6.1"]
     host("6.18")
     assert settled(patches, "debian") == ["debian-6.18"]
 
