@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import boot, boots, build
+from benchmarks import boot, boots, build, statistics
 from benchmarks.alternate import BenchmarkError
 from harness.errors import PatchbedError
 
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "boot": lambda arguments: boot.main(arguments.rounds),
     "boots": lambda arguments: boots.main(arguments.count),
     "build": lambda arguments: build.main(arguments.rounds),
+    "statistics": lambda arguments: statistics.main(),
 }
 
 

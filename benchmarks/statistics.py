@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How often `patchbed compare` finds what is not there, and what is: by simulation."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.alternate import BenchmarkError
+from harness.measure.comparison import Comparison, Measured, Pair, choose_gates, compare
+from harness.measure.metric import Better, Metric, MetricClass, Smallest
+from harness.measure.verdicts import Verdict
+from harness.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+BASE, NEW, PLACEBO = "base", "new", "placebo"
+WORLDS = 20
+LEVEL = 0.05
+POWER = 0.95
+SEED = 20230308
+_GATES = 6
+_OTHERS = 30
+
+Draw = Callable[["Generator"], float]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A metric of simulated boots: how it is declared, and what a boot gives."""
+
+    metric: Metric
+    draw: Draw
+
+
+def noises() -> list[Noise]:
+    """Return metrics of every class, six of them gates, with a smallest effect near nothing.
+
+    So whatever is found is found by chance: no margin hides it.
+    """
+    kinds: list[tuple[MetricClass, Draw]] = [
+        (MetricClass.COUNT, lambda g: float(g.poisson(100))),
+        (MetricClass.COUNT, lambda g: float(g.poisson(0.1))),
+        (MetricClass.GAUGE, lambda g: float(g.normal(0, 50))),
+        (MetricClass.LATENCY, lambda g: float(g.lognormal(7, 0.05))),
+        (MetricClass.LATENCY, lambda g: float(1000 + g.standard_t(3))),
+        (MetricClass.EXACT, lambda g: 7.0),
+    ]
+    every: list[Noise] = []
+    for number in range(_GATES + _OTHERS):
+        kind, draw = kinds[number % len(kinds)]
+        metric = Metric(
+            name=f"m{number}",
+            source=f"m{number}",
+            kind=kind,
+            better=Better.LESS,
+            smallest=Smallest(absolute=1e-6),
+            gate=number < _GATES,
+        )
+        every.append(Noise(metric, draw))
+    return every
+
+
+def simulate(
+    generator: Generator, every: list[Noise], arms: dict[str, float], worlds: int
+) -> list[Measured]:
+    """Return a boot for each world and arm; an arm's values are all multiplied by its number."""
+    return [
+        Measured(
+            arm,
+            "w",
+            world,
+            Outcome.PASS,
+            {one.metric.source: factor * one.draw(generator) for one in every},
+        )
+        for world in range(worlds)
+        for arm, factor in arms.items()
+    ]
+
+
+def run_once(boots: list[Measured], every: list[Noise], seed: int) -> Comparison:
+    """Return the comparison of simulated boots, as `patchbed compare` makes it."""
+    metrics = {"w": [one.metric for one in every]}
+    pairs = [Pair(BASE, NEW)]
+    return compare(
+        boots,
+        metrics,
+        pairs,
+        placebo=Pair(BASE, PLACEBO),
+        gates=choose_gates(metrics, pairs),
+        seed=seed,
+    )
+
+
+def false_alarms(rounds: int, worlds: int = WORLDS) -> dict[str, float]:
+    """Return the share of comparisons of equals in which a family finds any difference."""
+    import numpy as np
+
+    every = noises()
+    hits = {"gate": 0, "exploratory": 0, "placebo": 0}
+    for number in range(rounds):
+        generator = np.random.default_rng([SEED, number])
+        boots = simulate(generator, every, {BASE: 1, NEW: 1, PLACEBO: 1}, worlds)
+        found = run_once(boots, every, number)
+        for family in hits:
+            mine = [one for one in found.findings if one.family == family]
+            hits[family] += any(one.verdict.differs for one in mine)
+    return {family: count / rounds for family, count in hits.items()}
+
+
+def power_of_a_shift(rounds: int, worlds: int, shift: float = 0.1, cv: float = 0.05) -> float:
+    """Return the share of rounds in which one shifted latency among six gates is found."""
+    import numpy as np
+
+    metric = Metric(
+        name="shifted",
+        source="shifted",
+        kind=MetricClass.LATENCY,
+        better=Better.LESS,
+        smallest=Smallest(relative=0.05),
+        gate=True,
+    )
+    shifted = Noise(metric, lambda g: float(g.normal(1000, 1000 * cv)))
+    others = [one for one in noises() if one.metric.gate][1:]
+    found = 0
+    for number in range(rounds):
+        generator = np.random.default_rng([SEED, worlds, number])
+        arms: dict[str, float] = {BASE: 1, NEW: 1 + shift, PLACEBO: 1}
+        boots = simulate(generator, [shifted], arms, worlds)
+        rest = simulate(generator, others, dict.fromkeys(arms, 1.0), worlds)
+        both = [
+            Measured(a.variant, "w", a.block, a.outcome, {**a.values, **b.values})
+            for a, b in zip(boots, rest, strict=True)
+        ]
+        gates = run_once(both, [shifted, *others], number).gates()
+        found += gates[0].verdict is Verdict.REGRESSED
+    return found / rounds
+
+
+def exact_steps_found(rounds: int, worlds: int = WORLDS) -> float:
+    """Return the share of rounds in which +1 on an exact metric is found."""
+    import numpy as np
+
+    every = noises()
+    exact = next(one for one in every if one.metric.kind is MetricClass.EXACT)
+    found = 0
+    for number in range(rounds):
+        generator = np.random.default_rng([SEED, number])
+        boots = simulate(generator, every, {BASE: 1, NEW: 1, PLACEBO: 1}, worlds)
+        source = exact.metric.source
+        planted = [
+            Measured(
+                boot.variant,
+                "w",
+                boot.block,
+                boot.outcome,
+                {**boot.values, source: boot.values[source] + (boot.variant == NEW)},
+            )
+            for boot in boots
+        ]
+        mine = [
+            one
+            for one in run_once(planted, every, number).findings
+            if one.metric is exact.metric and one.family != "placebo"
+        ]
+        found += all(one.verdict.differs for one in mine)
+    return found / rounds
+
+
+def main(rounds: int = 1000, power_rounds: int = 200) -> None:
+    """Print the rates of false alarms and the power.
+
+    Raises:
+        BenchmarkError: there are too many of the one, or too little of the other.
+    """
+    tell = sys.stdout.write
+    tell(f"{rounds} comparisons of equals, {WORLDS} worlds, {_GATES} gates, {_OTHERS} more\n")
+    rates = false_alarms(rounds)
+    for family, rate in rates.items():
+        tell(f"  any false alarm, {family:12} {rate:7.2%}  (at most {LEVEL:.0%})\n")
+    exact = exact_steps_found(power_rounds)
+    tell(f"+1 on an exact metric, {WORLDS} worlds: found in {exact:.1%} of {power_rounds}\n")
+    tell("a latency 10% up at CV 5%, one of 6 gates:\n")
+    power = {worlds: power_of_a_shift(power_rounds, worlds) for worlds in (8, 12, 16, WORLDS)}
+    for worlds, share in power.items():
+        tell(f"  {worlds:3} worlds: found in {share:.1%} of {power_rounds}\n")
+    if max(rates.values()) > LEVEL or exact < 1 or power[WORLDS] < POWER:
+        raise BenchmarkError("the statistics do not keep what they promise")

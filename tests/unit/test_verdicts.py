@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from harness.measure.comparison import (
+    Comparison,
+    Finding,
+    Measured,
+    Pair,
+    choose_gates,
+    compare,
+    kept_share,
+    pairs_of,
+)
+from harness.measure.metric import Better, Metric, MetricClass, Smallest, settle_class
+from harness.measure.statistics import Block
+from harness.measure.verdicts import Judgement, Verdict, assess, judge
+from harness.outcomes import Outcome
+
+SPLITS = Metric(
+    name="splits",
+    source="vmstat.splits",
+    unit="splits",
+    better=Better.LESS,
+    smallest=Smallest(absolute=4, relative=0.1),
+    gate=True,
+)
+LATENCY = Metric(
+    name="fault",
+    source="out.fault",
+    unit="ns",
+    kind=MetricClass.LATENCY,
+    better=Better.LESS,
+    smallest=Smallest(relative=0.05),
+)
+BASE, V1, V2, PLACEBO = "base", "base+s@v1", "base+s@v2", "base+placebo@v1"
+
+
+def blocks(reference: Sequence[float], new: Sequence[float]) -> list[Block]:
+    return [Block((a,), (b,)) for a, b in zip(reference, new, strict=True)]
+
+
+def verdict(metric: Metric, reference: Sequence[float], new: Sequence[float]) -> Judgement:
+    evidence = assess(metric, blocks(reference, new), (), seed=1)
+    return judge(metric, evidence, evidence.p)
+
+
+def test_a_difference_that_is_sure_and_matters() -> None:
+    noise = [0, 3, 1, -2, 2, -1, 0, 1]
+    base = [100 + one for one in noise]
+    assert verdict(SPLITS, base, [50 - one for one in noise]).verdict is Verdict.IMPROVED
+    assert verdict(SPLITS, base, [150 - one for one in noise]).verdict is Verdict.REGRESSED
+    neutral = SPLITS.model_copy(update={"better": Better.NEITHER})
+    assert verdict(neutral, base, [150 - one for one in noise]).verdict is Verdict.CHANGED
+
+
+def test_sure_but_too_small_to_matter_is_equivalent() -> None:
+    base = [100.0, 101, 99, 102, 98, 100, 103, 97]
+    found = verdict(SPLITS, base, [one - 1 for one in base])
+    assert found.verdict is Verdict.EQUIVALENT
+
+
+def test_neither_is_inconclusive_and_says_what_it_would_take() -> None:
+    base = [100.0, 140, 60, 120, 80, 150, 50, 100]
+    new = [130.0, 80, 90, 100, 110, 90, 120, 60]
+    found = verdict(SPLITS, base, new)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.needed > len(base)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_few_blocks_are_never_equivalent(count: int) -> None:
+    """If this failed, two boots that came out alike would pass for a proof."""
+    for kind in MetricClass:
+        metric = SPLITS.model_copy(update={"kind": kind})
+        control = blocks([7.0] * count, [7.0] * count)
+        evidence = assess(metric, control, control, seed=0, kind=kind)
+        found = judge(metric, evidence, evidence.p)
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert found.needed == 6
+
+
+def test_nothing_to_compare() -> None:
+    evidence = assess(SPLITS, [Block((1.0,), ()), Block((), (2.0,))], (), seed=0)
+    assert (evidence.blocks, evidence.lost) == (0, 2)
+    assert judge(SPLITS, evidence, 1.0).verdict is Verdict.INCONCLUSIVE
+
+
+def test_exact_means_any_difference() -> None:
+    base = [5.0] * 6
+    control = blocks(base, base)
+    metric = SPLITS.model_copy(update={"smallest": Smallest(absolute=3)})
+
+    def found(new: Sequence[float]) -> Judgement:
+        evidence = assess(metric, blocks(base, new), control, seed=0, kind=MetricClass.EXACT)
+        return judge(metric, evidence, evidence.p)
+
+    assert found([6.0] * 6).verdict is Verdict.CHANGED
+    assert found([9.0] * 6).verdict is Verdict.REGRESSED
+    assert found([1.0] * 6).verdict is Verdict.IMPROVED
+    assert found(base).verdict is Verdict.EQUIVALENT
+    assert "39% of boots" in found(base).reason
+    once = found([6.0, 5, 5, 5, 5, 5])
+    assert once.verdict is Verdict.INCONCLUSIVE
+    assert once.needed > 6
+
+
+def test_the_placebo_settles_the_class() -> None:
+    assert settle_class(MetricClass.COUNT, [0.0, 0.0]) is MetricClass.EXACT
+    assert settle_class(MetricClass.EXACT, [0.0, 1.0]) is MetricClass.COUNT
+    assert settle_class(MetricClass.LATENCY, [0.0, 1.0]) is MetricClass.LATENCY
+    assert settle_class(MetricClass.EXACT, []) is MetricClass.EXACT
+
+
+def test_latency_is_a_ratio_of_medians() -> None:
+    base = [1000.0, 1010, 990, 1020, 980, 1000, 1005, 100000]
+    evidence = assess(LATENCY, blocks(base, [one * 0.8 for one in base]), (), seed=0)
+    assert evidence.effect / evidence.reference == pytest.approx(-0.2)
+    assert evidence.interval is not None
+    assert evidence.interval.high / evidence.reference < -0.15
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [
+        ({"kind": "gauge", "smallest": {"relative": 0.1}}, "absolute"),
+        ({"gate": True, "better": "neither"}, "better"),
+        ({"smallest": {}}, "more than 0"),
+        ({"kind": "fast"}, "exact"),
+    ],
+)
+def test_declarations_that_make_no_sense(update: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Metric.model_validate({"name": "x", "source": "vmstat.x"} | update)
+
+
+def boots(
+    variant: str, values: Sequence[float], source: str = "vmstat.splits", workload: str = "w"
+) -> list[Measured]:
+    return [
+        Measured(variant, workload, number, Outcome.PASS, {source: value, "vmstat.other": 3.0})
+        for number, value in enumerate(values, start=1)
+    ]
+
+
+NOISE = (0.0, 3, 1, -2, 2, -1, 0, 1, 4, -3)
+
+
+def whole_comparison() -> Comparison:
+    measured = [
+        *boots(BASE, [1000 + one for one in NOISE]),
+        *boots(V1, [10 - one for one in NOISE]),
+        *boots(V2, [208 + one for one in NOISE]),
+        *boots(PLACEBO, [1000 - one for one in NOISE]),
+    ]
+    return compare(
+        measured,
+        {"w": [SPLITS]},
+        pairs_of(BASE, [BASE, V1, V2]),
+        placebo=Pair(BASE, PLACEBO),
+        gates=[("w", "splits")],
+    )
+
+
+def test_three_variants_make_three_pairs() -> None:
+    assert pairs_of(BASE, [BASE, V1, V2]) == [Pair(BASE, V1), Pair(BASE, V2), Pair(V1, V2)]
+    assert pairs_of(BASE, [BASE, V1]) == [Pair(BASE, V1)]
+
+
+def test_a_whole_comparison() -> None:
+    found = whole_comparison()
+    verdicts = {one.pair: one.verdict for one in found.gates()}
+    assert verdicts == {
+        Pair(BASE, V1): Verdict.IMPROVED,
+        Pair(BASE, V2): Verdict.IMPROVED,
+        Pair(V1, V2): Verdict.REGRESSED,
+    }
+    assert not found.false_alarms
+    others = [one for one in found.findings if one.metric.name == "vmstat.other"]
+    assert {one.verdict for one in others} == {Verdict.EQUIVALENT}
+    assert {one.evidence.kind for one in others} == {MetricClass.EXACT}
+    [kept] = found.kept
+    assert kept.share == pytest.approx(0.8, abs=0.01)
+    assert kept.interval is not None
+    assert 0.79 < kept.interval.low <= kept.share <= kept.interval.high < 0.81
+
+
+def test_no_gain_is_never_kept() -> None:
+    assert kept_share({1: [5.0]}, {1: [5.0]}, {1: [5.0]}) == (None, None)
+    assert kept_share({1: [5.0]}, {2: [5.0]}, {1: [5.0]}) == (None, None)
+    measured = [boot for name in (BASE, V1, V2) for boot in boots(name, [100.0] * 8)]
+    found = compare(measured, {"w": [SPLITS]}, pairs_of(BASE, [BASE, V1, V2]), placebo=None)
+    assert not found.kept
+
+
+def test_an_arm_that_crashed_is_shown() -> None:
+    died = [
+        Measured(V1, "w", number, Outcome.KERNEL_PANIC, title="Kernel panic")
+        for number in range(1, 11)
+    ]
+    measured = [*boots(BASE, [100.0] * 10), *died]
+    found = compare(measured, {"w": [SPLITS]}, [Pair(BASE, V1)], placebo=None)
+    [failures] = found.failures
+    assert (failures.failed, failures.new_failed, failures.new_boots) == (0, 10, 10)
+    assert failures.verdict is Verdict.REGRESSED
+    [declared] = [one for one in found.findings if one.metric.name == "splits"]
+    assert declared.verdict is Verdict.INCONCLUSIVE
+    assert (declared.evidence.blocks, declared.evidence.lost) == (0, 10)
+
+
+def test_few_crashes_are_shown_without_a_verdict() -> None:
+    measured = [*boots(BASE, [100.0] * 10), *boots(V1, [100.0] * 9)]
+    measured.append(Measured(V1, "w", 10, Outcome.KERNEL_OOPS))
+    found = compare(measured, {"w": [SPLITS]}, [Pair(BASE, V1)], placebo=None)
+    assert found.failures[0].verdict is Verdict.INCONCLUSIVE
+    [declared] = [one for one in found.findings if one.metric.name == "splits"]
+    assert (declared.evidence.blocks, declared.evidence.lost) == (9, 1)
+
+
+def test_gates_are_few() -> None:
+    other = SPLITS.model_copy(update={"name": "other"})
+    third = SPLITS.model_copy(update={"name": "third"})
+    metrics = {"a": [SPLITS, other], "b": [third]}
+    pairs = pairs_of(BASE, [BASE, V1, V2])
+    assert choose_gates(metrics, pairs) == [("a", "splits"), ("a", "other")]
+    assert len(choose_gates(metrics, pairs[:1])) == 3
+
+
+def test_gates_are_held_to_a_stricter_level_together() -> None:
+    """If this failed, each of six gates would have a false alarm of its own."""
+    generator = np.random.default_rng(11)
+    names = [f"m{number}" for number in range(6)]
+    metrics = {
+        name: [SPLITS.model_copy(update={"smallest": Smallest(relative=0.001)})] for name in names
+    }
+    measured: list[Measured] = []
+    for name in names:
+        shift = 2.4 if name == "m0" else 0.0
+        base, new = generator.normal(100, 3, 8), generator.normal(100 + shift, 3, 8)
+        measured += boots(BASE, list(base), workload=name) + boots(V1, list(new), workload=name)
+    gates = [(name, "splits") for name in names]
+    found = compare(measured, metrics, [Pair(BASE, V1)], placebo=None, gates=gates)
+    first: Finding = found.gates()[0]
+    assert first.p == pytest.approx(min(1.0, 6 * first.evidence.p), abs=0.2)
+    assert first.p > first.evidence.p
+
+
+def test_the_same_boots_give_the_same_findings() -> None:
+    assert whole_comparison() == whole_comparison()
