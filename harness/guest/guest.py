@@ -22,7 +22,7 @@ from harness.errors import GuestDied, InfrastructureError, PatchbedError
 from harness.guest import qemu, speed
 from harness.guest.completed import Completed
 from harness.guest.gdb import listen
-from harness.guest.life import Life
+from harness.guest.life import Life, memory_file
 from harness.guest.machine import Machine, check_interactive
 from harness.guest.silence import LockupWatch
 from harness.guest.speed import scaled
@@ -173,6 +173,9 @@ class Guest(Life):
             items = tuple(zip(_SECRETS, paths[2:4], strict=True))
             files = qemu.Files(paths[0], paths[1], items, monitor.fileno())
             files, more = self._complete(files, passed)
+            if self.machine.disk_mib:
+                disk = self._disk(passed)
+                files, more = replace(files, disk=f"/proc/self/fd/{disk}"), [*more, disk]
             if self.debugger is not None:
                 stub = passed.enter_context(listen(self.debugger))
                 more = [*more, stub.fileno()]
@@ -190,6 +193,12 @@ class Guest(Life):
     def _complete(self, files: qemu.Files, passed: ExitStack) -> tuple[qemu.Files, list[int]]:
         """Return `files` with what else there is, and its descriptors, which `passed` closes."""
         return files, []
+
+    def _disk(self, passed: ExitStack) -> int:
+        disk = memory_file("patchbed-disk", self._user)
+        passed.callback(os.close, disk)
+        os.ftruncate(disk, self.machine.disk_mib << 20)
+        return disk
 
     def _make_keys(self) -> BootKeys:
         from harness.guest.keys import make_keys

@@ -17,7 +17,9 @@ class Machine:
 
     `memory_mib` is in MiB. `boot` is "pvh" (vmlinux, with nothing to unpack: fast,
     but without address randomisation) or "bzimage". `kernel_args` come after ours on the
-    kernel's command line. Memory and CPUs are shared out evenly among `nodes`.
+    kernel's command line. Memory and CPUs are shared out evenly among `nodes`. `disk_mib` is the
+    size of a virtio disk in MiB, 0 for none: empty at every boot, kept in the host's memory as far
+    as it is written to, and gone with the guest.
 
     A `deterministic` machine counts instructions instead of time and has no device that another
     thread of the host serves: what its guest does depends on its files and its world alone. It
@@ -32,6 +34,7 @@ class Machine:
     boot: Literal["pvh", "bzimage"] = "pvh"
     kernel_args: tuple[str, ...] = ()
     nodes: int = 1
+    disk_mib: int = 0
     deterministic: bool = False
 
 

@@ -23,6 +23,7 @@ class MachineFile(Model):
     boot: Literal["pvh", "bzimage"] = "pvh"
     kernel_args: list[str] = Field(default_factory=list)
     nodes: int = Field(default=1, ge=1, le=8)
+    disk_mib: int = Field(default=0, ge=0, le=1 << 20)
     deterministic: bool = False
 
     @model_validator(mode="after")
@@ -31,6 +32,8 @@ class MachineFile(Model):
             raise ValueError("cpus and memory_mib can't be shared out evenly among nodes")
         if self.deterministic and (self.cpus > 1 or self.boot != "bzimage"):
             raise ValueError('a deterministic machine has one CPU and boot = "bzimage"')
+        if self.deterministic and self.disk_mib:
+            raise ValueError("a deterministic machine has no disk: another thread would serve it")
         return self
 
 

@@ -49,7 +49,8 @@ class Files:
     QMP, -1 for no monitor. `console` is the file that the console is written to, "" for standard
     output; `results` is the file for what leaves through the port of results, "" for no such
     port. `memory` is the file that holds the guest's memory, "" for none: what the guest writes
-    stays there if it is `shared`, else it is the guest's own. An `incoming` guest waits for a
+    stays there if it is `shared`, else it is the guest's own. `disk` is the file behind the
+    machine's disk; without, that forgets what is written to it. An `incoming` guest waits for a
     saved state instead of booting. `debugger` is the descriptor of a socket that listens for gdb,
     -1 for none; a `halted` guest waits for that to go on.
     """
@@ -62,6 +63,7 @@ class Files:
     results: str = ""
     memory: str = ""
     shared: bool = False
+    disk: str = ""
     incoming: bool = False
     debugger: int = -1
     halted: bool = False
@@ -99,7 +101,7 @@ def qemu_argv(
     argv += ["-append", " ".join(kernel_args(machine, more))]
     for name, path in files.items:
         argv += ["-fw_cfg", f"name={name},file={path}"]
-    argv += _ports(files, machine)
+    argv += [*_ports(files, machine), *_disk(files, machine)]
     if files.monitor >= 0:
         argv += ["-chardev", f"socket,id=monitor,fd={files.monitor}"]
         argv += ["-mon", "chardev=monitor,mode=control"]
@@ -142,6 +144,15 @@ def _memory(machine: Machine, files: Files) -> list[str]:
             f"node,nodeid={node},cpus={first}-{first + cpus - 1},memdev=memory{node}",
         ]
     return argv
+
+
+def _disk(files: Files, machine: Machine) -> list[str]:
+    if not machine.disk_mib:
+        return []
+    backend = f"driver=null-co,size={machine.disk_mib << 20},read-zeroes=on"
+    if files.disk:
+        backend = f"driver=file,filename={files.disk},locking=off"
+    return ["-blockdev", f"{backend},node-name=disk", "-device", "virtio-blk-pci,drive=disk"]
 
 
 def _ports(files: Files, machine: Machine) -> list[str]:

@@ -100,9 +100,10 @@ class Snapshot:
 
 def check_machine(machine: Machine) -> None:
     """Raise UserError for a machine that can't be saved."""
-    if machine.deterministic or machine.nodes > 1:
+    if machine.deterministic or machine.nodes > 1 or machine.disk_mib:
         raise UserError(
-            "a machine that is deterministic or has nodes can't be restored from a snapshot",
+            "a machine that is deterministic, or has nodes or a disk, can't be restored from a"
+            " snapshot",
             hint="boot it afresh: --fresh-boot",
         )
 

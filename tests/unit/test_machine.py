@@ -37,6 +37,12 @@ def test_an_unknown_machine_names_the_known_ones() -> None:
         ('description = "x"\nmemory_mib = 64\nmemory = 1', "memory", "memory_mib"),
         ('description = "x"\nmemory_mib = 64\nnodes = 2', "", "evenly"),
         ('description = "x"\nmemory_mib = 64\ndeterministic = true', "", "bzimage"),
+        (
+            'description = "x"\nmemory_mib = 64\ndisk_mib = 1\n'
+            'boot = "bzimage"\ndeterministic = true',
+            "",
+            "no disk",
+        ),
         ("description = ", "", "TOML"),
     ],
 )

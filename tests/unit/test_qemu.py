@@ -122,6 +122,16 @@ def test_nodes_share_memory_and_cpus() -> None:
     assert "-numa" not in qemu_argv(FILES, MACHINE, "tcg")
 
 
+def test_a_disk_is_kept_in_its_file_and_forgets_without_one() -> None:
+    machine = load_machine("disk")
+    argv = qemu_argv(Files("k", "i", disk="/d"), machine, "tcg")
+    assert option(argv, "-blockdev") == "driver=file,filename=/d,locking=off,node-name=disk"
+    assert "virtio-blk-pci,drive=disk" in argv
+    forgetful = option(qemu_argv(FILES, machine, "tcg"), "-blockdev")
+    assert forgetful.startswith(f"driver=null-co,size={machine.disk_mib << 20},")
+    assert "-blockdev" not in qemu_argv(FILES, MACHINE, "tcg")
+
+
 def test_no_gigabyte_pages() -> None:
     assert option(qemu_argv(FILES, load_machine("nogbpages"), "tcg"), "-cpu") == "max,pdpe1gb=off"
 
