@@ -10,9 +10,10 @@ import pytest
 
 from harness.guest.guest import Guest
 from harness.measure.directmap import OutsideView
+from harness.testing.alias import check_alias, check_no_alias, check_own
 from harness.testing.checks import Checks
 from harness.testing.judging import Judge
-from harness.testing.oracle import PAGE_SIZE, SETTLE, Oracle, Page, must
+from harness.testing.oracle import SETTLE, Oracle, Page, must
 from harness.testing.testcase import testcase
 
 NAME = "patchbed_sections"
@@ -50,35 +51,11 @@ def test_permissions(
     """
     view = outside()
     for kind, allowed in ALLOWED.items():
-        pages = sections[kind]
-        within = [(page.writable, page.executable) for page in pages if page.present]
-        _check_allowed(checks, f"{kind}: by lookup_address", within, allowed, len(pages))
-        leaves = [view.leaf_at(page.address) for page in pages]
-        without = [(leaf.writable, leaf.executable) for leaf in leaves if leaf]
-        _check_allowed(checks, f"{kind}: from outside", without, allowed, len(pages))
-        # A section's first symbol need not begin its page: functions may have padding in front.
-        frames = [
-            leaf.physical + (page.address & -PAGE_SIZE) - leaf.virtual if leaf else None
-            for leaf, page in zip(leaves, pages, strict=True)
-        ]
-        same = within == without and frames == [page.physical for page in pages]
-        checks.check(f"{kind}: oracles agree", same, f"{within} within, {without} from outside")
-
-
-def _check_allowed(
-    checks: Checks,
-    name: str,
-    seen: list[tuple[bool, bool]],
-    allowed: tuple[bool, bool],
-    pages: int,
-) -> None:
-    good = pages > 0 and seen == [allowed] * pages
-    checks.check(name, good, f"(write, execute) of {pages} pages: {seen}, expected {allowed}")
+        check_own(checks, kind, sections[kind], view, writable=allowed[0], executable=allowed[1])
 
 
 @testcase("M2-alias", config=CONFIG)
 def test_alias(
-    checks: Checks,
     oracle: Oracle,
     judge: Judge,
     sections: dict[str, list[Page]],
@@ -96,50 +73,6 @@ def test_alias(
     for kind, pages in sections.items():
         alias = [aliases[page.pfn] for page in pages]
         if patched:
-            _check_no_alias(checks, judge, view, kind, pages, alias)
+            check_no_alias(judge, view, kind, pages, alias)
         else:
-            _check_alias(checks, judge, view, kind, alias)
-
-
-def _check_alias(
-    checks: Checks, judge: Judge, view: OutsideView, kind: str, alias: list[Page]
-) -> None:
-    judge.present(kind, alias, view=view)
-    writable = ALLOWED[kind][0]
-    word = "writable" if writable else "read-only"
-    within = [page.pfn for page in alias if page.writable is not writable]
-    judge.frames(f"{kind}: alias {word} by lookup_address", alias, within)
-    leaves = {page.pfn: view.mappings_of(page.physical) for page in alias}
-    wrong = [
-        pfn
-        for pfn, found in leaves.items()
-        if (direct := view.direct_map_leaf(pfn)) is None
-        or direct.writable is not writable
-        or any(leaf.writable is not writable for leaf in found)
-    ]
-    judge.frames(f"{kind}: every alias {word} from outside", alias, wrong)
-    executable = [
-        pfn for pfn in leaves if (direct := view.direct_map_leaf(pfn)) and direct.executable
-    ]
-    judge.frames(f"{kind}: alias never executable", alias, executable)
-
-
-def _check_no_alias(
-    checks: Checks,
-    judge: Judge,
-    view: OutsideView,
-    kind: str,
-    pages: list[Page],
-    alias: list[Page],
-) -> None:
-    present = [page.pfn for page in alias if page.present]
-    readable = [page.pfn for page in alias if page.readable]
-    other = [
-        page.pfn
-        for page in pages
-        if [leaf.virtual for leaf in view.mappings_of(page.physical)] != [page.address]
-    ]
-    judge.frames(f"{kind}: absent by lookup_address", alias, present)
-    judge.frames(f"{kind}: absent by a read", alias, readable)
-    judge.frames(f"{kind}: mapped by the module alone, from outside", pages, other)
-    judge.agree(kind, alias, view)
+            check_alias(judge, view, kind, alias, writable=ALLOWED[kind][0])
