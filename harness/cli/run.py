@@ -34,6 +34,13 @@ def run(
         float,
         typer.Option(min=0.01, metavar="FACTOR", help="Storms do this many times their work."),
     ] = 1.0,
+    kselftest: Annotated[
+        str,
+        typer.Option(
+            metavar="COLLECTION",
+            help="Run the kernel's own selftests of this name, such as mm, from its source.",
+        ),
+    ] = "",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="make's; 0: every core.")] = 0,
     config: Annotated[
         Path | None, typer.Option(help="A patchbed.toml; else the nearest one.")
@@ -64,6 +71,7 @@ def run(
         accelerator=accelerator,
         snapshot=snapshot,
         stress=stress,
+        kselftest=kselftest,
     )
     request = RunRequest(plan, runs or file.resolve().parent / "runs", jobs=jobs, as_json=as_json)
     raise typer.Exit(execute_run(request))

@@ -30,6 +30,7 @@ from harness.kernel.variant import Variant
 from harness.outcomes import Outcome
 from harness.run.cell_process import CellProcess
 from harness.run.plan import Plan, check_selection
+from harness.run.selftest_folders import SelftestFolders, selftests_for
 from harness.testing.cell import CellIssue, CellKernel, CellPlan
 
 
@@ -46,6 +47,7 @@ class Built:
     series: SeriesFile | None
     modules: Path | None = None
     no_modules: str = ""
+    selftests: SelftestFolders = field(default_factory=SelftestFolders)
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class LocalRun:
             )
             modules, no_modules = modules_for(kernel, self.plan.testcases)
             image = build_image(guest_files(kernel, self.plan.testcases, modules))
+            selftests = selftests_for(kernel, variant, self.plan, self.listen)
         except (BuildError, InfrastructureError) as error:
             self._build_failed(variant, error, time.monotonic() - start)
             return None
@@ -141,7 +144,7 @@ class LocalRun:
                 compiler=kernel.compiler,
             )
         )
-        return Built(variant, kernel, image, series, modules, no_modules)
+        return Built(variant, kernel, image, series, modules, no_modules, selftests)
 
     def _build_failed(self, variant: Variant, error: PatchbedError, seconds: float) -> None:
         self.listen(
@@ -252,6 +255,9 @@ def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
         probe=ready.series.probe if ready.series else "",
         no_modules=ready.no_modules,
         modules=ready.modules,
+        selftests=ready.selftests.usual,
+        no_selftests=ready.selftests.reason,
+        kselftests=ready.selftests.asked,
         again=again_argv(plan, ready.variant),
         issues=[
             CellIssue(

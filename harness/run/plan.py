@@ -14,6 +14,9 @@ from harness.errors import UserError
 from harness.kernel.default_base import settle
 from harness.kernel.variant import Variant, parse
 
+# The testcase that stands for each program of a collection of selftests.
+KSELFTEST = "K9-kselftest"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -22,7 +25,8 @@ class Plan:
     `selection` is a pytest `-k` expression, "" for every testcase; `kernel_patches` and
     `testcases` are the folders of series and testcases, `bases` the short names of bases. With
     `snapshot` each testcase has a guest of its own, restored from one that was saved. Storms
-    multiply their work by `stress`.
+    multiply their work by `stress`. `kselftest` is a collection of the kernel's own selftests to
+    run, "" for none.
     """
 
     variants: tuple[Variant, ...]
@@ -37,6 +41,7 @@ class Plan:
     bases: Mapping[str, str]
     snapshot: bool = False
     stress: float = 1.0
+    kselftest: str = ""
 
     def cell(self, variant: Variant) -> str:
         """Return the name of the cell that tests `variant`."""
@@ -57,6 +62,7 @@ def make_plan(
     accelerator: str = "auto",
     snapshot: bool = False,
     stress: float = 1.0,
+    kselftest: str = "",
 ) -> Plan:
     """Return the plan that `settings` give; what the command line gives goes before.
 
@@ -84,7 +90,7 @@ def make_plan(
         reference=chosen,
         profile=profile or table.profile,
         machine=machine or table.machine,
-        selection=selection or ("" if table.testcases == "all" else table.testcases),
+        selection=_selection(selection, kselftest, table.testcases),
         accelerator=accelerator,
         limits=settings.limits,
         kernel_patches=patches,
@@ -92,7 +98,26 @@ def make_plan(
         bases=settings.bases,
         snapshot=snapshot,
         stress=stress,
+        kselftest=kselftest,
     )
+
+
+def _selection(asked: str, kselftest: str, usual: str) -> str:
+    """Return which testcases to run; a collection that is asked for stands for itself alone."""
+    if asked:
+        return asked
+    if kselftest:
+        return KSELFTEST
+    return "" if usual == "all" else usual
+
+
+def selects(selection: str, *names: str) -> bool:
+    """Return whether pytest's `-k` would take a testcase that goes by `names`."""
+
+    def named(word: str, /, **_options: object) -> bool:
+        return any(word.lower() in name.lower() for name in names)
+
+    return not selection or Expression.compile(selection).evaluate(named)
 
 
 def check_selection(selection: str) -> None:

@@ -40,7 +40,9 @@ class CellPlan(BaseModel):
 
     `no_modules` is why there are no test modules in the image, "" where there are.
     `modules` is the folder of the test modules on the host, `again` the command that runs the cell
-    once more. `folder` is the run folder; `selection` is pytest's `-k` expression, "" for all;
+    once more. `selftests` is the folder of the kernel's own selftests that the catalogue needs,
+    `no_selftests` why there is none; `kselftests` is that of the collection that the run asks for.
+    `folder` is the run folder; `selection` is pytest's `-k` expression, "" for all;
     limits are in seconds. With `snapshot` each testcase has a guest of its own, restored from one.
     Storms multiply their work by `stress`.
     """
@@ -56,6 +58,9 @@ class CellPlan(BaseModel):
     probe: str = ""
     no_modules: str = ""
     modules: Path | None = None
+    selftests: Path | None = None
+    no_selftests: str = "this run's selection did not ask for it"
+    kselftests: Path | None = None
     again: tuple[str, ...] = ()
     issues: list[CellIssue] = []
     accelerator: str = "auto"

@@ -61,11 +61,15 @@ class Checks:
         """Record that the check `name` could not be made, and why."""
         self._record(name, Judged(Outcome.SKIP, reason))
 
+    def result(self, result: KtapResult) -> None:
+        """Record a result that a program of others gave."""
+        self._record(result.path, Judged(result.outcome, result.reason))
+
     def lines(self, text: str) -> list[KtapResult]:
         """Record every result in the KTAP `text` as a check, and return them."""
         results = parse_ktap(text.splitlines())
         for result in results:
-            self._record(result.path, Judged(result.outcome, result.reason))
+            self.result(result)
         return results
 
     def program(self, command: str, *, timeout: float | None = None) -> Completed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TextIO
@@ -30,6 +30,7 @@ from harness.events import (
 )
 from harness.guest.guest import Guest
 from harness.guest.machine import load_machine
+from harness.kernel.selftests import Selftest, Selftests, load_selftests
 from harness.measure.directmap import OutsideView, parse_info_tlb
 from harness.outcomes import Outcome
 from harness.testing.cell import CellPlan
@@ -38,6 +39,7 @@ from harness.testing.counters import Counters, read_counters
 from harness.testing.keeper import Demand, GuestKeeper, GuestKind
 from harness.testing.known_issues import Judged, judge_test
 from harness.testing.testcase import MARKER, Testcase, catalogue_order, symbols_for, unmet_need
+from harness.testing.troubles import Trouble, judge_troubles
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,6 +76,18 @@ class _Running:
         if self.own.outcome is Outcome.PASS:
             self.own, self.detail = judged, detail
 
+    @property
+    def alive(self) -> bool:
+        """Whether it ran to its end, as far as one can tell."""
+        return self.own.outcome is Outcome.PASS
+
+    def take(self, troubles: Sequence[Trouble]) -> None:
+        """Take into account what the kernel reported meanwhile."""
+        judged = judge_troubles(self.own, self.spec.expects, troubles)
+        if judged != self.own and troubles:
+            self.detail = "\n".join(troubles[-1].lines)
+        self.own = judged
+
 
 # The fixture that every testcase uses which needs the test modules.
 _ORACLE = "oracle"
@@ -88,7 +102,6 @@ class CellSession:
         self._stream = stream
         self._keeper = GuestKeeper(plan, self._emit)
         self._started = time.monotonic()
-        self._seen_warnings = 0
 
     def _emit(self, event: Event) -> None:
         self._stream.write(dump_event(event) + "\n")
@@ -106,14 +119,23 @@ class CellSession:
             )
         )
 
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make a testcase of each program of the selftests that the run asks for."""
+        if "kselftest" in metafunc.fixturenames:
+            programs = self._programs()
+            metafunc.parametrize("kselftest", programs, ids=[found.name for found in programs])
+
+    def _programs(self) -> Sequence[Selftest]:
+        folder = self._plan.kselftests
+        return load_selftests(folder).programs if folder else ()
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Give every testcase its catalogue id, and the catalogue's order."""
-        items[:] = [item for item in items if item.get_closest_marker(MARKER)]
+        items[:] = [item for item in items if item.get_closest_marker(MARKER) and _is_real(item)]
         for item in items:
             spec = _spec(item)
-            parameters = item.name.partition("[")[2]
-            test = f"{item.path.parent.name}/{spec.id}" + (f"[{parameters}" if parameters else "")
+            test = f"{item.path.parent.name}/{_name(item)}"
             # pytest has no public way to name an item; its version is pinned.
             item._id = coerce_node_id(test)
             item.extra_keyword_matches.update({spec.id, test})
@@ -134,7 +156,8 @@ class CellSession:
     def _demand(self, spec: Testcase) -> Demand:
         """Return the guest that a testcase wants under this plan."""
         kind = GuestKind(spec.machine or self._plan.machine, spec.kernel_args)
-        clean = spec.clean or self._plan.snapshot
+        # A guest that is going to die is nobody else's.
+        clean = spec.clean or bool(spec.expects) or self._plan.snapshot
         return Demand(kind, clean, restored=clean and not spec.fresh_boot)
 
     @pytest.hookimpl(wrapper=True)
@@ -146,6 +169,8 @@ class CellSession:
         start = time.monotonic()
         self._keeper.begin(self._demand(running.spec))
         result = yield
+        troubles = self._keeper.troubles(awaited=bool(running.spec.expects) and running.alive)
+        running.take(troubles)
         checks = running.checks.results if running.checks else []
         judged = judge_test(self._plan.issues, running.test, running.own, checks)
         self._emit(
@@ -160,7 +185,7 @@ class CellSession:
                 checks=len(checks),
             )
         )
-        self._keeper.finish()
+        self._keeper.finish(spoiled=bool(troubles), declared=judged.outcome is Outcome.PASS)
         return result
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -198,10 +223,6 @@ class CellSession:
             return report
         if call.excinfo is not None:
             running.ended(_judge_exception(call.excinfo.value), report.longreprtext)
-        guest = self._keeper.current
-        if guest is not None and guest.death is not None and not running.own.outcome.kernel_died:
-            running.own = Judged(guest.death.outcome, guest.death.title)
-            running.detail = "\n".join(guest.death.lines)
         return report
 
     def pytest_sessionfinish(self) -> None:
@@ -270,6 +291,20 @@ class CellSession:
         return self._plan.patched
 
     @pytest.fixture
+    def selftests(self) -> Selftests:
+        """Those of the kernel's own selftests that the catalogue has, from its own source."""
+        if self._plan.selftests is None:
+            pytest.skip(self._plan.no_selftests)
+        return load_selftests(self._plan.selftests)
+
+    @pytest.fixture
+    def kselftests(self) -> Selftests:
+        """The collection of the kernel's selftests that the run asks for."""
+        if self._plan.kselftests is None:
+            pytest.skip("the run asks for no selftests")
+        return load_selftests(self._plan.kselftests)
+
+    @pytest.fixture
     def stress(self) -> float:
         """What a storm multiplies its amount of work by: 1.0 unless the run says more."""
         return self._plan.stress
@@ -286,6 +321,26 @@ def take_outside_view(guest: Guest) -> OutsideView:
         return OutsideView(parse_info_tlb(guest.hmp("info tlb"), guest.translate))
     finally:
         guest.hmp("cont")
+
+
+def _name(item: pytest.Item) -> str:
+    """Return what a testcase is reported as in its area."""
+    program = _program(item)
+    if isinstance(program, Selftest):
+        return f"kselftest-{program.collection}/{program.name}"
+    parameters = item.name.partition("[")[2]
+    return _spec(item).id + (f"[{parameters}" if parameters else "")
+
+
+def _program(item: pytest.Item) -> object:
+    call = getattr(item, "callspec", None)
+    return call.params.get("kselftest") if call is not None else None
+
+
+def _is_real(item: pytest.Item) -> bool:
+    """Return whether this is more than what pytest makes of a parameter that has no values."""
+    asked = "kselftest" in getattr(item, "fixturenames", ())
+    return not asked or isinstance(_program(item), Selftest)
 
 
 def _spec(item: pytest.Item) -> Testcase:
