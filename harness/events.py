@@ -121,7 +121,10 @@ class BootReady(_Event):
 
 
 class BootFinished(_Event):
-    """A guest is gone: pass where we ended it, kernel.* with the console's lines where not."""
+    """A guest is gone: pass where we ended it, kernel.* with the console's lines where not.
+
+    `declared`: it died of what its testcase had declared.
+    """
 
     type: Literal["boot-finished"] = "boot-finished"
     cell: str
@@ -129,6 +132,7 @@ class BootFinished(_Event):
     outcome: Outcome
     title: str = ""
     lines: list[str] = []
+    declared: bool = False
 
 
 class TestsCollected(_Event):

@@ -86,6 +86,12 @@ class Console:
 
         return stop
 
+    @property
+    def reporting(self) -> bool:
+        """Whether a report has begun that has not ended."""
+        with self._lock:
+            return self._detector.open
+
     def settle(self) -> None:
         """Take a report that has begun as ended: nothing more will come."""
         self._tell(self._flush())

@@ -164,6 +164,12 @@ class Life:
             raise RuntimeError("the guest was not booted")
         return self._console
 
+    @property
+    def reporting(self) -> bool:
+        """Whether the kernel has begun to report a trouble, and has not come to its end."""
+        with self._changed:
+            return self.console.reporting or (self._told and self.death is None)
+
     def check(self) -> None:
         """Raise what has become of the guest, if anything has.
 

@@ -114,7 +114,7 @@ def finished_line(event: Event) -> tuple[Outcome, str] | None:
             ]
             because = f": {event.reason}" if event.reason else ""
             return event.outcome, f"{event.cell} {event.test} ({', '.join(told)}){because}"
-        case BootFinished() if not event.outcome.expected:
+        case BootFinished() if not event.outcome.expected and not event.declared:
             return event.outcome, f"{event.cell} boot {event.boot}: {event.title}"
         case _:
             return None
@@ -123,7 +123,7 @@ def finished_line(event: Event) -> tuple[Outcome, str] | None:
 def _lines_of(event: Event) -> list[str]:
     if isinstance(event, BuildFinished):
         return [*event.lines, *([f"log: {event.log}"] if event.log else [])]
-    if isinstance(event, BootFinished) and not event.outcome.expected:
+    if isinstance(event, BootFinished) and not event.outcome.expected and not event.declared:
         return list(event.lines)
     return []
 

@@ -335,7 +335,8 @@ def _boot_result(cell: _Cell, number: int, boot: _Boot) -> BootResult:
         accelerator_reason=boot.started.accelerator_reason,
         argv=boot.started.argv,
         during=during.test if during else "",
-        explained=known or got_over,
+        declared=end is not None and end.declared,
+        explained=known or got_over or (end is not None and end.declared),
     )
 
 

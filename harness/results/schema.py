@@ -58,9 +58,9 @@ class BootResult(_Model):
 
     `machine` is "" in results of older runs, `kernel_args` are what a testcase asked for.
 
-    `seconds_to_ready` is null where it never took commands; `explained` says that its death is
-    the known issue that `during` shows, or trouble with the host that a later boot got over: it
-    then doesn't count for the exit code.
+    `seconds_to_ready` is null where it never took commands. `declared`: it died of what `during`
+    had declared. `explained` says that, or that its death is the known issue that `during` shows,
+    or trouble with the host that a later boot got over: it then doesn't count for the exit code.
     """
 
     boot: int
@@ -76,6 +76,7 @@ class BootResult(_Model):
     accelerator_reason: str = ""
     argv: list[str] = []
     during: str = ""
+    declared: bool = False
     explained: bool = False
 
 

@@ -22,6 +22,7 @@ from harness.guest.snapshot import RestoredGuest, check_machine, restored
 from harness.kernel.artifact import Kernel
 from harness.outcomes import Outcome
 from harness.testing.cell import CellPlan
+from harness.testing.troubles import Trouble, troubles_of
 
 _BOOT_ATTEMPTS = 3
 
@@ -59,6 +60,8 @@ class GuestKeeper:
         # What the guest was made for, and whether this testcase and others have had it.
         self._made_for = self._demand
         self._mine = self._used = False
+        # How many of the guest's warnings have been judged.
+        self._warnings = 0
         self._life = ExitStack()
         self.boots = 0
 
@@ -105,10 +108,21 @@ class GuestKeeper:
             return False
         return self._mine or not (self._used and demand.clean)
 
-    def finish(self, *, spoiled: bool = False) -> None:
-        """The testcase has ended: nobody else gets its guest if that was clean, or is `spoiled`."""
+    def troubles(self, *, awaited: bool = False) -> list[Trouble]:
+        """Return what the guest reported of itself since it was made, or last asked."""
+        if self._guest is None or not self._mine:
+            return []
+        found = troubles_of(self._guest, self._warnings, awaited=awaited)
+        self._warnings = len(self._guest.warnings)
+        return found
+
+    def finish(self, *, spoiled: bool = False, declared: bool = False) -> None:
+        """The testcase has ended: nobody else gets its guest if that was clean, or is `spoiled`.
+
+        `declared`: what the guest may have died of is what its testcase said it would.
+        """
         if self._mine and (self._demand.clean or spoiled):
-            self.end()
+            self.end(declared=declared)
 
     @property
     def current(self) -> Guest | None:
@@ -131,6 +145,7 @@ class GuestKeeper:
 
         way = self._way(machine, folder, begin)
         self._life, self._made_for, self._used = ExitStack(), demand, False
+        self._warnings = 0
         started = datetime.now(UTC)
         try:
             guest = self._life.enter_context(way)
@@ -178,7 +193,7 @@ class GuestKeeper:
             )
         )
 
-    def end(self) -> None:
+    def end(self, *, declared: bool = False) -> None:
         """End the guest, if there is one, and tell how it ended."""
         guest, self._guest = self._guest, None
         if guest is None:
@@ -188,12 +203,19 @@ class GuestKeeper:
         if death is None:
             self._finished(Outcome.PASS, "", [])
         else:
-            self._finished(death.outcome, death.title, list(death.lines))
+            self._finished(death.outcome, death.title, list(death.lines), declared=declared)
 
-    def _finished(self, outcome: Outcome, title: str, lines: list[str]) -> None:
+    def _finished(
+        self, outcome: Outcome, title: str, lines: list[str], *, declared: bool = False
+    ) -> None:
         self._listen(
             BootFinished(
-                cell=self._plan.cell, boot=self.boots, outcome=outcome, title=title, lines=lines
+                cell=self._plan.cell,
+                boot=self.boots,
+                outcome=outcome,
+                title=title,
+                lines=lines,
+                declared=declared,
             )
         )
 
