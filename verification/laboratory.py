@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where mutants are built and run: a cache of their own beside what is shared with the user's.
+
+Their kernels and work trees would only push out those that somebody wants. The series itself is
+built there first and its tree kept, so that every mutant is a fork of it: a few objects and a
+link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import paths
+from harness.events import Listener
+from harness.kernel.artifact import Kernel
+from harness.kernel.builder import obtain, plan_build
+from harness.kernel.cache import Cache, digest_json, discard, remove
+from harness.kernel.request import Where
+from harness.kernel.series import FILE_NAME, Series, load_series_file
+from harness.kernel.variant import Variant
+from verification.digest import digest_folders
+from verification.mutant import Mutant
+
+# Sources, what compilers made of them, what the host was found to be, and locks.
+_SHARED_FOLDERS = ("sources", "ccache", "kconfig", "locks", "programs", "estimates", "guests")
+_SHARED_FILES = ("accelerator.json", "speed.json")
+_TABLE = "[patchset_hash]"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a patchbed.toml says that series, testcases and bases are."""
+
+    series: Path
+    testcases: Path
+    bases: Mapping[str, str]
+
+
+class Laboratory:
+    """The folders below `root`, which belong to `scripts/mutants` alone.
+
+    Args:
+        root: a folder of the user's cache.
+        shared: the user's cache.
+        series: what mutants are made of, as a variant.
+        places: see Places.
+    """
+
+    def __init__(self, root: Path, shared: Path, series: Variant, places: Places) -> None:
+        self.root = root
+        self.runs = root / "runs"
+        self.state = root / "state.json"
+        self.patches = root / "kernel-patches"
+        self.settings = root / "patchbed.toml"
+        self.cache = Cache(root / "patchbed")
+        self._shared = shared
+        self._variant = series
+        self._places = places
+
+    def open(self) -> None:
+        """Make the folders, and send whatever this process does with a cache there."""
+        self.cache.root.mkdir(parents=True, exist_ok=True)
+        for name in _SHARED_FOLDERS:
+            (self._shared / name).mkdir(parents=True, exist_ok=True)
+        for name in (*_SHARED_FOLDERS, *_SHARED_FILES):
+            link = self.cache.root / name
+            if (self._shared / name).exists() and not link.exists():
+                with contextlib.suppress(FileExistsError):
+                    link.symlink_to(self._shared / name)
+        self.settings.write_text(settings_toml(self.patches, self._places), encoding="utf-8")
+        os.environ["XDG_CACHE_HOME"] = str(self.root)
+
+    def variant(self, mutant: Mutant | None) -> Variant:
+        """Return the variant that a mutant is, or the series itself; both are series here."""
+        series = self._variant
+        return series if mutant is None else Variant(series.base, series.series, mutant.name)
+
+    def write(self, series: Series, mutant: Mutant | None) -> None:
+        """Put the series, with the mutant's patch behind its own, where `run` finds it."""
+        version = series.version if mutant is None else mutant.name
+        target = self.patches / series.name / version
+        remove(target)
+        folder = target / series.base
+        folder.mkdir(parents=True)
+        facts = (series.folder / FILE_NAME).read_text(encoding="utf-8")
+        (target / FILE_NAME).write_text(without_hashes(facts), encoding="utf-8")
+        patches = [*series.patches, *([mutant.patch] if mutant else [])]
+        for number, patch in enumerate(patches, start=1):
+            shutil.copyfile(patch, folder / f"{number:04}-{patch.name[:60]}")
+
+    def build(self, mutant: Mutant | None, profile: str, listen: Listener) -> Kernel:
+        """Return a mutant's kernel, or that of the series; raises what `obtain` raises."""
+        return obtain(
+            self.variant(mutant),
+            profile,
+            listen=listen,
+            aliases=self._places.bases,
+            series_folder=self.patches,
+            cache=self.cache,
+        )
+
+    def build_parent(self, profile: str, listen: Listener) -> None:
+        """See that there is a work tree of the series itself for mutants to be forked from."""
+        variant = self.variant(None)
+        where = Where(series=self.patches, bases=self._places.bases)
+        _, kernel = plan_build(variant, profile, listen=listen, where=where, cache=self.cache)
+        if kernel is not None:
+            if (self.cache.trees / kernel.key).exists():
+                return
+            discard(kernel.folder)
+        self.build(None, profile, listen)
+
+    def drop(self, mutant: Mutant, profile: str, listen: Listener) -> None:
+        """Remove a mutant's kernel, if it is there."""
+        where = Where(series=self.patches, bases=self._places.bases)
+        variant = self.variant(mutant)
+        _, kernel = plan_build(variant, profile, listen=listen, where=where, cache=self.cache)
+        if kernel is not None:
+            discard(kernel.folder, later=True)
+
+    def inputs(self, series: Series, mutant: Mutant | None) -> str:
+        """Return a digest of all that decides what becomes of a mutant, but for the harness."""
+        facts = load_series_file(series.name, series.version, self._places.series)
+        return digest_json(
+            {
+                "base": self._variant.base,
+                "series": series.patchset_hash(),
+                "facts": facts.model_dump(mode="json", exclude={"patchset_hash"}),
+                "mutant": mutant.patch.read_text(encoding="utf-8") if mutant else "",
+                "testcases": digest_folders([self._places.testcases]),
+                "config": digest_folders([paths.KERNEL_CONFIG]),
+            }
+        )
+
+    def close(self) -> None:
+        """Remove everything, also what is known of mutants."""
+        remove(self.root)
+
+
+def settings_toml(patches: Path, places: Places) -> str:
+    """Return a patchbed.toml with the places of a laboratory."""
+    lines = [
+        "[paths]",
+        f"kernel_patches = {json.dumps(str(patches))}",
+        f"testcases = {json.dumps(str(places.testcases))}",
+        "[bases]",
+        *(f"{json.dumps(name)} = {json.dumps(base)}" for name, base in places.bases.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def without_hashes(toml: str) -> str:
+    """Return a series.toml without its table of hashes, which those of other patches are."""
+    head, _, rest = toml.partition(f"\n{_TABLE}\n")
+    after = rest.find("\n[")
+    return head + (rest[after:] if after >= 0 else "") + ("" if head.endswith("\n") else "\n")
