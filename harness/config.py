@@ -67,7 +67,7 @@ class PlanTable(Model):
     """`[plan]`: what `patchbed run` does when the command line does not say otherwise."""
 
     variants: list[str] = Field(default=["debian"], min_length=1)
-    profile: str = "fast"
+    profile: str | list[str] = "fast"
     machine: str = "q35-4g"
     testcases: str = "all"
 

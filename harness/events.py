@@ -30,7 +30,11 @@ class _Event(BaseModel):
 
 
 class RunStarted(_Event):
-    """A run begins. The first variant is the reference unless `reference` says otherwise."""
+    """A run begins. The first variant is the reference unless `reference` says otherwise.
+
+    `kernels` are those to build, as variant and profile; profiles that share one are joined by
+    commas.
+    """
 
     type: Literal["run-started"] = "run-started"
     run: str
@@ -39,6 +43,7 @@ class RunStarted(_Event):
     variants: list[str]
     reference: str
     profiles: list[str]
+    kernels: list[tuple[str, str]] = []
     machine: str
     selection: str = ""
     host: dict[str, str] = {}

@@ -17,7 +17,10 @@ def run(
     reference: Annotated[
         str, typer.Option(help="The variant to compare with; the first unless given.")
     ] = "",
-    profile: Annotated[str, typer.Option(help="The kernel configuration.")] = "",
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(help="The kernel configuration; several: fast,debug, or given again."),
+    ] = None,
     machine: Annotated[str, typer.Option(help="The QEMU machine.")] = "",
     keyword: Annotated[
         str, typer.Option("-k", help="Only testcases that match, in pytest's words.")
@@ -65,7 +68,7 @@ def run(
         file.resolve().parent,
         variants=variant or (),
         reference=reference,
-        profile=profile,
+        profiles=profile or (),
         machine=machine,
         selection=keyword,
         accelerator=accelerator,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -103,6 +104,20 @@ def _read_fragment(profile: str, fragment: str, folder: Path) -> list[Request]:
             hint=f"fragments: {', '.join(sorted(f.stem for f in folder.glob('*.config')))}",
         )
     return parse_fragment(file.read_text(encoding="utf-8"), file.name, file)
+
+
+def group_profiles(
+    names: Sequence[str], folder: Path = paths.KERNEL_CONFIG
+) -> list[tuple[str, ...]]:
+    """Return `names` in their order, those together that ask for one and the same kernel.
+
+    Raises: as `load_profile` does.
+    """
+    groups: dict[tuple[str, tuple[Request, ...]], list[str]] = {}
+    for name in dict.fromkeys(names):
+        profile = load_profile(name, folder)
+        groups.setdefault((profile.start, profile.requests), []).append(name)
+    return [tuple(group) for group in groups.values()]
 
 
 def list_profiles(folder: Path = paths.KERNEL_CONFIG) -> dict[str, str]:

@@ -26,11 +26,13 @@ FILE_NAME = "series.toml"
 class KnownIssue(Model):
     """A fault of a series that a testcase has shown: it is expected, and told, not hidden.
 
-    `testcase` and `check` are fnmatch patterns, on `area/ID-name` and on a check's name.
+    `testcase`, `check` and `profile` are fnmatch patterns: on `area/ID-name`, on a check's name,
+    and on the names that the kernel's configuration was asked for by.
     """
 
     testcase: str
     check: str = "*"
+    profile: str = "*"
     outcome: Annotated[Outcome, Field(strict=False)] = Outcome.FAIL
     reason: str = Field(min_length=1)
 

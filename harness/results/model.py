@@ -156,8 +156,8 @@ def build_results(events: Iterable[Event]) -> Results:
     builds = _builds(seen, seen.run)
     cells = [_cell_result(cell) for cell in seen.cells.values()]
     cells += _cells_not_begun(seen.run, builds, cells)
-    order = {variant: index for index, variant in enumerate(seen.run.variants)}
-    cells.sort(key=lambda cell: order.get(cell.variant, len(order)))
+    order = {(build.variant, build.profile): index for index, build in enumerate(builds)}
+    cells.sort(key=lambda cell: order.get((cell.variant, cell.profile), len(order)))
     code = _exit_code(builds, cells)
     if seen.run_finished is not None:
         code = seen.run_finished.exit_code
@@ -196,7 +196,9 @@ def _run_info(seen: _Seen, run: RunStarted, last: datetime) -> RunInfo:
 
 
 def _builds(seen: _Seen, run: RunStarted) -> list[BuildResult]:
-    wanted = [(variant, profile) for profile in run.profiles for variant in run.variants]
+    wanted = list(run.kernels) or [
+        (variant, profile) for profile in run.profiles for variant in run.variants
+    ]
     return [
         _build_result(*key, seen.builds.get(key)) for key in dict.fromkeys([*wanted, *seen.builds])
     ]

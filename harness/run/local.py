@@ -9,12 +9,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import psutil
 
 from harness.errors import BuildError, InfrastructureError, PatchbedError
-from harness.events import BuildFinished, BuildStarted, Listener, Message
+from harness.events import BuildFinished, BuildProgress, BuildStarted, Event, Listener, Message
 from harness.guest.image import boot_files, build_image
 from harness.guest.machine import Machine, check_interactive, load_machine
 from harness.guest.programs import build_programs
@@ -23,8 +24,8 @@ from harness.guest.speed import scaled
 from harness.kernel.artifact import Kernel
 from harness.kernel.builder import obtain
 from harness.kernel.modules import build_modules
-from harness.kernel.prebuilt import check_base
-from harness.kernel.profile import load_profile
+from harness.kernel.prebuilt import check_base, find_prebuilt
+from harness.kernel.profile import group_profiles
 from harness.kernel.series import SeriesFile, load_series_file
 from harness.kernel.variant import Variant
 from harness.outcomes import Outcome
@@ -35,13 +36,26 @@ from harness.testing.cell import CellIssue, CellKernel, CellPlan
 
 
 @dataclass(frozen=True)
+class Target:
+    """A kernel to build and test: a variant, and the names of all profiles that ask for it."""
+
+    variant: Variant
+    profiles: tuple[str, ...]
+
+    @property
+    def profile(self) -> str:
+        """Return the profiles' names in one word, as `--profile` takes them."""
+        return ",".join(self.profiles)
+
+
+@dataclass(frozen=True)
 class Built:
-    """A variant that is ready to boot: its kernel and the image with its test modules.
+    """A target that is ready to boot: its kernel and the image with its test modules.
 
     `modules` is their folder on the host; `no_modules` is why there are none, "" where there are.
     """
 
-    variant: Variant
+    target: Target
     kernel: Kernel
     image: Path
     series: SeriesFile | None
@@ -52,10 +66,14 @@ class Built:
 
 @dataclass(frozen=True)
 class CheckedPlan:
-    """What a plan names, found to exist: its machine, and each variant's series, if it has one."""
+    """What a plan names, found to exist: its machine, and each variant's series, if it has one.
+
+    `targets` are the kernels to build, profile by profile.
+    """
 
     machine: Machine
     series: dict[Variant, SeriesFile | None]
+    targets: tuple[Target, ...]
 
 
 def check_plan(plan: Plan) -> CheckedPlan:
@@ -66,7 +84,7 @@ def check_plan(plan: Plan) -> CheckedPlan:
             do it, or the selection is no expression; the message lists what there is.
         ConfigError: a file of one of them can't be used.
     """
-    load_profile(plan.profile)
+    groups = group_profiles(plan.profiles)
     for variant in plan.variants:
         check_base(variant, plan.bases)
     check_selection(plan.selection)
@@ -80,7 +98,20 @@ def check_plan(plan: Plan) -> CheckedPlan:
         else None
         for variant in plan.variants
     }
-    return CheckedPlan(machine, series)
+    return CheckedPlan(machine, series, targets_of(plan, groups))
+
+
+def targets_of(plan: Plan, groups: Sequence[tuple[str, ...]]) -> tuple[Target, ...]:
+    """Return the kernels that `plan` needs; `groups` are the profiles, by kernel.
+
+    A kernel that was built elsewhere is the same whatever the profile: it is one target.
+    """
+    targets = [
+        Target(variant, plan.profiles if find_prebuilt(variant, plan.bases) else group)
+        for group in groups
+        for variant in plan.variants
+    ]
+    return tuple(dict.fromkeys(targets))
 
 
 @dataclass
@@ -105,21 +136,19 @@ class LocalRun:
             KeyboardInterrupt: cancelled; no process of the run is left.
         """
         built = [
-            ready
-            for variant, series in self.checked.series.items()
-            if (ready := self._build(variant, series)) is not None
+            ready for target in self.checked.targets if (ready := self._build(target)) is not None
         ]
         self._test(built, self.checked.machine)
 
-    def _build(self, variant: Variant, series: SeriesFile | None) -> Built | None:
-        profile = self.plan.profile
+    def _build(self, target: Target) -> Built | None:
+        variant, profile = target.variant, target.profile
         self.listen(BuildStarted(variant=str(variant), profile=profile))
         start = time.monotonic()
         try:
             kernel = obtain(
                 variant,
-                profile,
-                listen=self.listen,
+                target.profiles[0],
+                listen=_renamed(self.listen, profile),
                 jobs=self.jobs or None,
                 aliases=self.plan.bases,
                 series_folder=self.plan.kernel_patches,
@@ -128,7 +157,7 @@ class LocalRun:
             image = build_image(guest_files(kernel, self.plan.testcases, modules))
             selftests = selftests_for(kernel, variant, self.plan, self.listen)
         except (BuildError, InfrastructureError) as error:
-            self._build_failed(variant, error, time.monotonic() - start)
+            self._build_failed(target, error, time.monotonic() - start)
             return None
         self.listen(
             BuildFinished(
@@ -144,13 +173,14 @@ class LocalRun:
                 compiler=kernel.compiler,
             )
         )
-        return Built(variant, kernel, image, series, modules, no_modules, selftests)
+        series = self.checked.series[variant]
+        return Built(target, kernel, image, series, modules, no_modules, selftests)
 
-    def _build_failed(self, variant: Variant, error: PatchbedError, seconds: float) -> None:
+    def _build_failed(self, target: Target, error: PatchbedError, seconds: float) -> None:
         self.listen(
             BuildFinished(
-                variant=str(variant),
-                profile=self.plan.profile,
+                variant=str(target.variant),
+                profile=target.profile,
                 outcome=error.outcome,
                 seconds=seconds,
                 message=error.message,
@@ -182,6 +212,16 @@ class LocalRun:
             process.wait(self._cancelled)
         if self._cancelled.is_set():
             self.listen(Message(level="warning", text=f"{plan.cell}: cancelled"))
+
+
+def _renamed(listen: Listener, profile: str) -> Listener:
+    """Return a listener that calls a build's profile by all the names that it was asked for by."""
+
+    def tell(event: Event) -> None:
+        named = isinstance(event, BuildProgress)
+        listen(event.model_copy(update={"profile": profile}) if named else event)
+
+    return tell
 
 
 def guest_files(kernel: Kernel, testcases: Path, modules: Path | None) -> dict[str, Path]:
@@ -224,9 +264,9 @@ def guests_at_once(cells: int, memory_mib: int) -> int:
     return max(1, min(cells, os.cpu_count() or 1, free // (memory_mib << 20)))
 
 
-def again_argv(plan: Plan, variant: Variant) -> tuple[str, ...]:
-    """Return the command that runs a variant's cell once more."""
-    argv = ["patchbed", "run", "--variant", str(variant), "--profile", plan.profile]
+def again_argv(plan: Plan, target: Target) -> tuple[str, ...]:
+    """Return the command that runs a target's cell once more."""
+    argv = ["patchbed", "run", "--variant", str(target.variant), "--profile", target.profile]
     argv += ["--machine", plan.machine, "--accel", plan.accelerator]
     argv += ["--snapshot"] if plan.snapshot else []
     argv += ["--stress", f"{plan.stress:g}"] if plan.stress != 1.0 else []
@@ -234,11 +274,12 @@ def again_argv(plan: Plan, variant: Variant) -> tuple[str, ...]:
 
 
 def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
-    """Return what the pytest process of a variant's cell needs to know."""
-    kernel = ready.kernel
+    """Return what the pytest process of a target's cell needs to know."""
+    kernel, target = ready.kernel, ready.target
     issues = ready.series.known_issues if ready.series else []
     return CellPlan(
-        cell=plan.cell(ready.variant),
+        cell=plan.cell(target.variant, target.profile),
+        profile=target.profile,
         kernel=CellKernel(
             key=kernel.key,
             variant=kernel.variant,
@@ -258,7 +299,7 @@ def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
         selftests=ready.selftests.usual,
         no_selftests=ready.selftests.reason,
         kselftests=ready.selftests.asked,
-        again=again_argv(plan, ready.variant),
+        again=again_argv(plan, target),
         issues=[
             CellIssue(
                 testcase=issue.testcase,
@@ -267,6 +308,7 @@ def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
                 reason=issue.reason,
             )
             for issue in issues
+            if any(fnmatchcase(name, issue.profile) for name in target.profiles)
         ],
         accelerator=plan.accelerator,
         boot_limit=scaled(plan.limits.boot),

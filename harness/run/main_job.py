@@ -18,7 +18,7 @@ from harness.report.tables import print_tables
 from harness.report.write import write_reports
 from harness.results.model import build_results
 from harness.results.run_folder import RunFolder
-from harness.run.local import LocalRun, check_plan
+from harness.run.local import CheckedPlan, LocalRun, check_plan
 from harness.run.plan import Plan
 
 
@@ -45,7 +45,7 @@ def execute_run(request: RunRequest) -> int:
     start = time.monotonic()
     with RunFolder(request.runs) as folder, Progress() as progress:
         bus = Bus(folder.append, events.append, progress)
-        bus(_started(request.plan, folder.id))
+        bus(_started(request.plan, checked, folder.id))
         try:
             LocalRun(request.plan, checked, folder.path, bus, jobs=request.jobs).execute()
         except (KeyboardInterrupt, PatchbedError) as error:
@@ -72,14 +72,15 @@ def _why_nothing_ran(plan: Plan) -> str:
     return f"no testcase of {plan.testcases} can run here"
 
 
-def _started(plan: Plan, run: str) -> RunStarted:
+def _started(plan: Plan, checked: CheckedPlan, run: str) -> RunStarted:
     return RunStarted(
         run=run,
         version=__version__,
         command=["patchbed", *sys.argv[1:]],
         variants=[str(variant) for variant in plan.variants],
         reference=str(plan.reference),
-        profiles=[plan.profile],
+        profiles=list(plan.profiles),
+        kernels=[(str(target.variant), target.profile) for target in checked.targets],
         machine=plan.machine,
         selection=plan.selection,
         host={"machine": platform.machine(), "kernel": platform.release()},

@@ -20,7 +20,7 @@ KSELFTEST = "K9-kselftest"
 
 @dataclass(frozen=True)
 class Plan:
-    """The variants to build and test, on which machine, and which testcases to run.
+    """The variants to build and test, with which profiles, on which machine, and what to run.
 
     `selection` is a pytest `-k` expression, "" for every testcase; `kernel_patches` and
     `testcases` are the folders of series and testcases, `bases` the short names of bases. With
@@ -31,7 +31,7 @@ class Plan:
 
     variants: tuple[Variant, ...]
     reference: Variant
-    profile: str
+    profiles: tuple[str, ...]
     machine: str
     selection: str
     accelerator: str
@@ -43,11 +43,11 @@ class Plan:
     stress: float = 1.0
     kselftest: str = ""
 
-    def cell(self, variant: Variant) -> str:
-        """Return the name of the cell that tests `variant`."""
+    def cell(self, variant: Variant, profile: str) -> str:
+        """Return the name of the cell that tests `variant` with the kernel of `profile`."""
         # A base's path may lead upwards; the folder that is named by this must not.
         parts = ("__" if part == ".." else part for part in str(variant).split("/"))
-        return f"{'/'.join(parts)}/{self.profile}/{self.machine}"
+        return f"{'/'.join(parts)}/{profile}/{self.machine}"
 
 
 def make_plan(
@@ -56,7 +56,7 @@ def make_plan(
     *,
     variants: Sequence[str] = (),
     reference: str = "",
-    profile: str = "",
+    profiles: Sequence[str] = (),
     machine: str = "",
     selection: str = "",
     accelerator: str = "auto",
@@ -88,7 +88,7 @@ def make_plan(
     return Plan(
         variants=parsed,
         reference=chosen,
-        profile=profile or table.profile,
+        profiles=named_profiles(profiles) or named_profiles(table.profile),
         machine=machine or table.machine,
         selection=_selection(selection, kselftest, table.testcases),
         accelerator=accelerator,
@@ -118,6 +118,13 @@ def selects(selection: str, *names: str) -> bool:
         return any(word.lower() in name.lower() for name in names)
 
     return not selection or Expression.compile(selection).evaluate(named)
+
+
+def named_profiles(asked: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the profiles that are named, each once; an entry may name several: "fast,debug"."""
+    entries = [asked] if isinstance(asked, str) else asked
+    names = [name.strip() for entry in entries for name in entry.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def check_selection(selection: str) -> None:

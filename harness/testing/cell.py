@@ -38,7 +38,8 @@ class CellKernel(BaseModel):
 class CellPlan(BaseModel):
     """All that a pytest process needs to know to run one cell.
 
-    `no_modules` is why there are no test modules in the image, "" where there are.
+    `profile` names all profiles that its kernel is of, joined by commas. `no_modules` is why there
+    are no test modules in the image, "" where there are.
     `modules` is the folder of the test modules on the host, `again` the command that runs the cell
     once more. `selftests` is the folder of the kernel's own selftests that the catalogue needs,
     `no_selftests` why there is none; `kselftests` is that of the collection that the run asks for.
@@ -50,6 +51,7 @@ class CellPlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cell: str
+    profile: str
     kernel: CellKernel
     machine: str
     image: Path

@@ -114,7 +114,7 @@ class CellSession:
             CellStarted(
                 cell=plan.cell,
                 variant=plan.kernel.variant,
-                profile=plan.kernel.profile,
+                profile=plan.profile,
                 machine=plan.machine,
             )
         )
