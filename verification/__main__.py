@@ -9,9 +9,12 @@ from collections.abc import Callable
 
 from harness.errors import PatchbedError
 from harness.outcomes import ExitCode
-from verification import mutants
+from verification import mutants, verify
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"mutants": mutants.main}
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "mutants": mutants.main,
+    "verify": verify.main,
+}
 ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {"mutants": mutants.add_arguments}
 
 

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a step came to, and the file that remembers it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.kernel.cache import replace_text
+from harness.outcomes import ExitCode, Outcome
+from harness.results.run_folder import EVENTS
+from harness.results.schema import Results
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VariantResult(_Model):
+    """How many testcases of a variant had which outcome, and which were not as expected.
+
+    Where it could not be built, `unexpected` says so and there are no outcomes.
+    """
+
+    variant: str
+    outcomes: dict[Outcome, int] = {}
+    unexpected: list[str] = []
+
+
+class StepResult(_Model):
+    """What a step came to in the run at `folder`; `inputs` is a digest of what it was done with."""
+
+    step: str
+    inputs: str
+    folder: str
+    exit_code: int
+    seconds: float
+    day: str = ""
+    variants: list[VariantResult] = []
+
+    @property
+    def settled(self) -> bool:
+        """Whether the run came to its end, and is still there to be looked at."""
+        whole = self.exit_code in (ExitCode.OK, ExitCode.FAILURE, ExitCode.NOTHING_RAN)
+        return whole and (Path(self.folder) / EVENTS).is_file()
+
+
+class Done(_Model):
+    """All that is remembered, by the steps' names."""
+
+    steps: dict[str, StepResult] = {}
+
+
+def load_done(path: Path) -> Done:
+    """Return what is remembered; nothing where the file is not there or of another version."""
+    try:
+        return Done.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError):
+        return Done()
+
+
+def save_done(path: Path, done: Done) -> None:
+    """Write what is to be remembered: whole or not at all."""
+    replace_text(path, done.model_dump_json(indent=1) + "\n")
+
+
+def variant_results(results: Results) -> list[VariantResult]:
+    """Return what a run found, by variant, in the order of the run."""
+    found = []
+    for variant in results.run.variants:
+        cells = [cell for cell in results.cells if cell.variant == variant]
+        tests = [test for cell in cells for test in cell.tests]
+        unexpected = [
+            f"{build.outcome}: {build.message}"
+            for build in results.builds
+            if build.variant == variant and not build.outcome.expected
+        ]
+        unexpected += [
+            f"{test.test}: {test.outcome}: {test.reason}"
+            for test in tests
+            if not test.outcome.expected
+        ]
+        outcomes = dict(Counter(test.outcome for test in tests))
+        found.append(VariantResult(variant=variant, outcomes=outcomes, unexpected=unexpected))
+    return found
+
+
+def overall(results: Iterable[StepResult]) -> int:
+    """Return the exit code of a verification from its steps'."""
+    codes = {result.exit_code for result in results}
+    for code in (ExitCode.FAILURE, ExitCode.USAGE, ExitCode.INFRASTRUCTURE, ExitCode.NOTHING_RAN):
+        if code in codes:
+            return code
+    return ExitCode.OK if codes <= {ExitCode.OK} else ExitCode.INFRASTRUCTURE

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The table of a verification: on a terminal, and in the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.outcomes import Outcome
+from harness.report.words import duration
+from verification.step_result import StepResult, VariantResult
+from verification.steps import Step
+
+_MOST_SHOWN = 12
+_HEAD = """\
+<!-- SPDX-License-Identifier: GPL-2.0-or-later -->
+# The long rest
+
+CI builds few kernels. `scripts/verify` runs the whole catalogue with every profile on every version
+of gfp-unmapped and on the bases alone, one run of `patchbed run` a step:
+
+```
+scripts/verify                     # the steps that are not done yet
+scripts/verify --only debug        # those of a base, of a profile, or debian-6.1/debug
+scripts/verify --list              # what there is to do, and what is done
+scripts/verify --stress 4          # storms with four times their work
+scripts/verify --write             # ... and this page
+```
+
+A step is done if its run came to an end and nothing that it was done with has changed since: the
+kernels' sources, patches and configurations, the testcases, the harness (`--again` does all).
+After Ctrl-C, a kill or a reboot the next call goes on with the step that was cut short; its kernels
+are in the cache. A run's folder is beside those of `patchbed run`, for `patchbed report`. The exit
+code is 1 if a step has an outcome that is not expected, 3 if the host was in the way.
+
+"""
+
+
+def document(steps: Sequence[Step], results: Mapping[str, StepResult]) -> str:
+    """Return docs/verification.md; a step that was not done has a row that says so."""
+    rows = [row for step in steps for row in _rows(step, results.get(step.name))]
+    table = [
+        "| variant | profile | pass | skip | xfail | other | took | on |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |",
+        *rows,
+    ]
+    text = f"{_HEAD}## The last results\n\n" + "\n".join(table) + "\n"
+    wrong = [
+        f"- `{one.variant}`, {step.profiles[0]}: {words}"
+        for step in steps
+        if step.name in results
+        for one in results[step.name].variants
+        for words in one.unexpected
+    ]
+    return text + ("\nNot as expected:\n\n" + "\n".join(wrong) + "\n" if wrong else "")
+
+
+def _rows(step: Step, result: StepResult | None) -> list[str]:
+    profiles = ", ".join(step.profiles)
+    if result is None:
+        return [f"| `{variant}` | {profiles} | not run | | | | | |" for variant in step.variants]
+    rows = []
+    for number, one in enumerate(result.variants):
+        told = " | ".join(str(count) for count in counts(one))
+        took = duration(result.seconds) if number == 0 else ""
+        rows.append(f"| `{one.variant}` | {profiles} | {told} | {took} | {result.day} |")
+    return rows
+
+
+def counts(result: VariantResult) -> tuple[int, int, int, int]:
+    """Return the numbers of passes, skips, known failures, and of all that is not expected."""
+    outcomes = result.outcomes
+    known = [outcomes.get(kind, 0) for kind in (Outcome.PASS, Outcome.SKIP, Outcome.XFAIL)]
+    return known[0], known[1], known[2], len(result.unexpected)
+
+
+def lines(steps: Sequence[Step], results: Mapping[str, StepResult]) -> list[str]:
+    """Return the table as lines of text, with what was not as expected."""
+    width = max((len(variant) for step in steps for variant in step.variants), default=0)
+    shown = [f"{'':{width}}  profile   pass  skip xfail other"]
+    for step in steps:
+        result = results.get(step.name)
+        if result is None:
+            shown.append(f"{step.base:{width}}  {step.profiles[0]:8}  not done")
+            continue
+        for one in result.variants:
+            told = " ".join(f"{count:5}" for count in counts(one))
+            shown.append(f"{one.variant:{width}}  {step.profiles[0]:8} {told}")
+            shown += [f"  {words}" for words in one.unexpected[:_MOST_SHOWN]]
+    return shown

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`scripts/verify`: the whole catalogue, every profile, every version, on every base."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness import paths
+from harness.config import Settings, load_settings
+from harness.errors import InfrastructureError, UserError
+from harness.events import Event, Listener, Message
+from harness.kernel.builder import plan_build
+from harness.kernel.cache import Cache, command_name, digest_json
+from harness.kernel.interrupt import terminable
+from harness.kernel.profile import group_profiles
+from harness.kernel.request import Where
+from harness.kernel.series import list_series
+from harness.kernel.variant import parse
+from harness.outcomes import Outcome
+from harness.report.progress import Progress
+from harness.report.words import duration
+from harness.results.event_log import read_events
+from harness.results.model import build_results
+from harness.results.run_folder import EVENTS
+from verification.child import run_child
+from verification.digest import HARNESS, digest_folders
+from verification.step_result import (
+    Done,
+    StepResult,
+    load_done,
+    overall,
+    save_done,
+    variant_results,
+)
+from verification.step_table import document, lines
+from verification.steps import PROFILES, Step, choose, make_steps
+
+DOCUMENT = paths.PROJECT / "docs" / "verification.md"
+_SERIES = "gfp-unmapped"
+_BASES = ("debian-6.1", "debian-6.12")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line of `scripts/verify` may say."""
+    parser.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a step, or those of a base or profile; may be repeated",
+    )
+    parser.add_argument("--series", default=_SERIES, help=f"whose versions ({_SERIES})")
+    parser.add_argument("--stress", type=float, default=1.0, help="storms' work, times this")
+    parser.add_argument("--list", action="store_true", help="say what there is to do, no more")
+    parser.add_argument("--again", action="store_true", help="do also what is done")
+    parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.name}")
+    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What steps are done with: patchbed.toml at `file`, and what it says."""
+
+    file: Path
+    settings: Settings
+    stress: float
+
+    @property
+    def series(self) -> Path:
+        return self.file.resolve().parent / self.settings.paths.kernel_patches
+
+    @property
+    def runs(self) -> Path:
+        return self.file.resolve().parent / "runs"
+
+    def rest(self) -> str:
+        """Return a digest of what all steps depend on."""
+        testcases = self.file.resolve().parent / self.settings.paths.testcases
+        return digest_json([digest_folders([testcases, *HARNESS]), self.stress])
+
+    def inputs(self, step: Step, rest: str, listen: Listener) -> str:
+        """Return a digest of all that decides what a step finds; `rest` is what `rest` gave."""
+        where = Where(series=self.series, bases=self.settings.bases)
+        kernels = []
+        for variant in step.variants:
+            request, _ = plan_build(parse(variant), step.profiles[0], listen=listen, where=where)
+            issues = request.series.facts.model_dump(mode="json") if request.series else {}
+            kernels.append([request.inputs(), issues])
+        return digest_json([kernels, rest, step.profiles])
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Do the steps that the command line names and that are not done; return the exit code.
+
+    Raises:
+        UserError: a step does not exist.
+        PatchbedError: the host is in the way; the steps until then are remembered.
+        KeyboardInterrupt: likewise.
+    """
+    file = paths.find_settings(Path.cwd())
+    setting = Setting(file, load_settings(file), arguments.stress)
+    every = _steps(setting, arguments.series)
+    chosen = choose(every, arguments.only)
+    cache = Cache(paths.cache())
+    state = cache.root / "verify" / "state.json"
+    with terminable(), cache.hold("verify", command_name(), _waiting), Progress() as progress:
+        done = load_done(state)
+        rest = setting.rest()
+        inputs = {step.name: setting.inputs(step, rest, progress) for step in chosen}
+        todo = [
+            step
+            for step in chosen
+            if arguments.again or not _is_done(done.steps.get(step.name), inputs[step.name])
+        ]
+        if not arguments.list:
+            _work(todo, inputs, done, setting, progress, state)
+    if arguments.list:
+        names = {step.name for step in todo}
+        told = (f"{step.name}: {'to do' if step.name in names else 'done'}" for step in chosen)
+        sys.stdout.writelines(f"{line}\n" for line in told)
+        return 0
+    return _report(every, chosen, done, arguments)
+
+
+def _steps(setting: Setting, series: str) -> list[Step]:
+    versions = [one for one in list_series(setting.series) if one.name == series]
+    if not versions:
+        raise UserError(f"{setting.series} has no series {series!r}", hint="see: series list")
+    return make_steps(_BASES, group_profiles(PROFILES), versions)
+
+
+def _is_done(result: StepResult | None, inputs: str) -> bool:
+    return result is not None and result.settled and result.inputs == inputs
+
+
+def _waiting(holder: str) -> None:
+    sys.stderr.write(f"verify: waiting for {holder}\n")
+
+
+def _work(
+    todo: Sequence[Step],
+    inputs: dict[str, str],
+    done: Done,
+    setting: Setting,
+    listen: Listener,
+    state: Path,
+) -> None:
+    """Do steps, one after the other; each is remembered as soon as it is done."""
+    pace = Pace({name: result.seconds for name, result in done.steps.items()})
+    for number, step in enumerate(todo, start=1):
+        left = pace.left([one.name for one in todo[number - 1 :]])
+        about = f", about {duration(left)} left" if left else ""
+        _say(listen, f"step {number} of {len(todo)}: {step.name}{about}")
+        result = _do(step, inputs[step.name], setting, listen)
+        done.steps[step.name] = result
+        save_done(state, done)
+        pace.took[step.name] = result.seconds
+        words = f"exit code {result.exit_code} after {duration(result.seconds)}"
+        _say(listen, f"step {number} of {len(todo)}: {step.name}: {words}")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long steps took, in seconds, by name: this time or an earlier one."""
+
+    took: dict[str, float]
+
+    def left(self, names: Sequence[str]) -> float | None:
+        """Return how long the steps `names` will take; None where no step was ever done."""
+        if not self.took:
+            return None
+        usual = sum(self.took.values()) / len(self.took)
+        return sum(self.took.get(name, usual) for name in names)
+
+
+def _say(listen: Listener, text: str) -> None:
+    listen(Message(level="info", text=text))
+
+
+def _do(step: Step, inputs: str, setting: Setting, listen: Listener) -> StepResult:
+    """Do one step."""
+    options = ["--config", str(setting.file), "--profile", ",".join(step.profiles)]
+    for variant in step.variants:
+        options += ["--variant", variant]
+    if setting.stress != 1.0:
+        options += ["--stress", f"{setting.stress:g}"]
+
+    def take(event: Event) -> bool:
+        listen(event)
+        return True
+
+    log = paths.cache() / "verify" / f"{step.name.replace('/', '-')}.log"
+    start = time.monotonic()
+    ended = run_child(options, setting.runs, wants=take, log=log)
+    if ended.folder is None:
+        raise InfrastructureError(
+            Outcome.INFRA_WORKER, f"`patchbed run` ended with {ended.code}", hint=f"see {log}"
+        )
+    results = build_results(read_events(ended.folder / EVENTS))
+    return StepResult(
+        step=step.name,
+        inputs=inputs,
+        folder=str(ended.folder),
+        exit_code=ended.code,
+        seconds=round(time.monotonic() - start, 1),
+        day=f"{datetime.now(UTC):%Y-%m-%d}",
+        variants=variant_results(results),
+    )
+
+
+def _report(
+    every: Sequence[Step], chosen: Sequence[Step], done: Done, arguments: argparse.Namespace
+) -> int:
+    found = [done.steps[step.name] for step in chosen]
+    if arguments.json:
+        facts = [result.model_dump(mode="json") for result in found]
+        sys.stdout.write(json.dumps(facts, indent=1) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in lines(chosen, done.steps))
+    if arguments.write:
+        DOCUMENT.write_text(document(every, done.steps), encoding="utf-8")
+    return overall(found)
