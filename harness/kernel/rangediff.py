@@ -26,6 +26,9 @@ _PAIR = re.compile(
 )
 _CHANGES = {"=": "unchanged", "!": "changed", "<": "removed", ">": "added"}
 _INDENT = "    "
+# Percent of a patch that its successor may cost, for git range-diff. With git's 60 a patch that was
+# written anew for the next version counts as removed and added; above 100 any two are a pair.
+_CREATION_FACTOR = 80
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,10 @@ def compare_versions(
             f"{side.commit}..{git.find('HEAD')}"
             for side, git in zip(sides, (first, second), strict=True)
         ]
-        plain = second.run("-c", "core.abbrev=40", "range-diff", "--no-color", *ranges)
-        shown = second.run("range-diff", f"--color={'always' if colour else 'never'}", *ranges)
+        pairing = f"--creation-factor={_CREATION_FACTOR}"
+        plain = second.run("-c", "core.abbrev=40", "range-diff", "--no-color", pairing, *ranges)
+        colours = f"--color={'always' if colour else 'never'}"
+        shown = second.run("range-diff", colours, pairing, *ranges)
         subjects = [
             second.run("log", "--reverse", "--format=%s", commits).splitlines()
             for commits in ranges

@@ -55,6 +55,15 @@ def test_every_patch_is_compared(versions: Project) -> None:
     assert list(versions.cache.work.glob("[!.]*")) == []
 
 
+def test_a_patch_that_was_largely_rewritten_keeps_its_partner(project: Project) -> None:
+    kept = [f"same{n}();" for n in range(10)]
+    old, new = ([*kept, *(f"{name}{n}();" for n in range(40))] for name in ("old", "new"))
+    project.edit({PAGES: ("return 1;", "\n".join([*old, "return 1;"]))})
+    project.edit({PAGES: ("return 1;", "\n".join([*new, "return 1;"]))}, version="v2")
+    (pair,) = compare(project, "fix@v1", "fix@v2").pairs
+    assert (pair.change, pair.old, pair.new) == ("changed", *[Part(1, f"Change {PAGES}")] * 2)
+
+
 def test_colours_are_there_when_asked_for(versions: Project) -> None:
     assert "\x1b[3" in compare(versions, "fix@v1", "fix@v2", colour=True).text
 
