@@ -12,7 +12,7 @@ from types import FrameType
 import typer
 
 from harness import __version__
-from harness.cli import boot, doctor, kernel, report, run, series
+from harness.cli import boot, doctor, kernel, report, run, series, test
 from harness.errors import PatchbedError
 from harness.outcomes import ExitCode
 
@@ -29,6 +29,7 @@ app.command()(report.report)
 app.command()(doctor.doctor)
 app.add_typer(kernel.app, name="kernel")
 app.add_typer(series.app, name="series")
+app.add_typer(test.app, name="test")
 
 
 def _show_version(wanted: bool) -> None:

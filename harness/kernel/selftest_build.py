@@ -47,7 +47,7 @@ from harness.kernel.variant import Variant
 from harness.outcomes import Outcome
 
 # Part of every key: count it up when what comes out changes.
-VERSION = 1
+VERSION = 2
 SELFTESTS = "tools/testing/selftests"
 # What the selftests and the headers for user space are made from; what a tree lacks is left out.
 _SOURCES = (

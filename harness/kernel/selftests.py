@@ -14,10 +14,12 @@ from harness.kernel.make import error_lines
 
 MANIFEST = "selftests.json"
 SCRIPT = "run_vmtests.sh"
+# Where that script mounts hugetlbfs, and some programs look for it; relative to where they run.
+HUGE = "huge"
 _FAILED = re.compile(r"^make(?:\[\d+\])?: \*\*\* \[[^\]]*?([^/\]\s]+)\] Error ")
 _RUN = re.compile(r"^\s*(?:CATEGORY=\S+\s+)?run_test\s+(?P<words>[^#|;&]*\S)\s*$")
 # What run_vmtests.sh has set before it runs them, or leaves to the machine.
-_VARIABLES = {"mnt": "/tmp/kselftest-huge", "half_ufd_size_MB": "64", "mod": ""}  # noqa: S108
+_VARIABLES = {"mnt": f"./{HUGE}", "half_ufd_size_MB": "64", "mod": ""}
 
 
 @dataclass(frozen=True)

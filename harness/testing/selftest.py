@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import CommandTimeout
 from harness.guest.speed import scaled
-from harness.kernel.selftests import Selftest, Selftests
+from harness.kernel.selftests import HUGE, Selftest, Selftests
 from harness.outcomes import Outcome
 from harness.testing.ktap import KtapResult, parse_ktap
 from harness.testing.oracle import must
@@ -48,7 +48,7 @@ def judge_program(command: str, done: Completed) -> list[KtapResult]:
 
 
 def _last_words(done: Completed) -> str:
-    said = (done.stderr + b"\n" + done.stdout).decode(errors="replace").splitlines()
+    said = (done.stdout + b"\n" + done.stderr).decode(errors="replace").splitlines()
     words = "; ".join([line.strip() for line in said if line.strip()][-_LINES:])
     return words if done.status == SKIPPED else f"exit status {done.status}: {words}"
 
@@ -79,13 +79,16 @@ def run_selftest(guest: Guest, selftests: Selftests, program: Selftest) -> Itera
 
 @contextmanager
 def huge_pages(guest: Guest) -> Iterator[None]:
-    """Have huge pages and their file system meanwhile, where the kernel has them."""
+    """Have huge pages of both kinds meanwhile, where the kernel has them, as the tests expect."""
     path = "/proc/sys/vm/nr_hugepages"
-    mount = f"{FOLDER}-huge"
+    transparent = "/sys/kernel/mm/transparent_hugepage/enabled"
+    mount = f"{FOLDER}/{HUGE}"
+    before = guest.run(f"sed 's/.*\\[\\(.*\\)\\].*/\\1/' {transparent}").stdout.decode().strip()
     guest.run(
         f"[ -e {path} ] && echo {HUGE_PAGES} > {path} && mkdir -p {mount}"
-        f" && mount -t hugetlbfs none {mount}"
+        f" && mount -t hugetlbfs none {mount}; [ -e {transparent} ] && echo always > {transparent}"
     )
     yield
     if guest.death is None:
         guest.run(f"umount {mount}; [ -e {path} ] && echo 0 > {path}")
+        guest.run(f"[ -z '{before}' ] || echo {before} > {transparent}")

@@ -7,6 +7,7 @@ import pytest
 
 from harness.guest.guest import Guest
 from harness.kernel.selftests import Selftest, Selftests
+from harness.outcomes import Outcome
 from harness.testing.checks import Checks
 from harness.testing.selftest import huge_pages, run_selftest
 from harness.testing.testcase import testcase
@@ -30,5 +31,8 @@ def test_kselftest(
     if kselftest.reason:
         pytest.skip(kselftest.reason)
     with huge_pages(guest):
-        for result in run_selftest(guest, kselftests, kselftest):
-            checks.result(result)
+        results = list(run_selftest(guest, kselftests, kselftest))
+    for result in results:
+        checks.result(result)
+    if all(result.outcome is Outcome.SKIP for result in results):
+        pytest.skip(results[0].reason)
