@@ -15,7 +15,10 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "mutants": mutants.main,
     "verify": verify.main,
 }
-ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {"mutants": mutants.add_arguments}
+ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "mutants": mutants.add_arguments,
+    "verify": verify.add_arguments,
+}
 
 
 def main() -> int:

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import paths
+from harness.config import Settings
+from harness.errors import InfrastructureError, UserError
+from harness.events import load_event
+from harness.kernel.profile import group_profiles
+from harness.kernel.series import list_series
+from harness.outcomes import Outcome
+from harness.report.words import duration
+from harness.results.model import build_results
+from verification import child, step_table, verify
+from verification.digest import digest_folders
+from verification.step_result import (
+    Done,
+    StepResult,
+    VariantResult,
+    load_done,
+    overall,
+    save_done,
+    variant_results,
+)
+from verification.steps import PROFILES, Step, choose, make_steps
+
+RECORDED = Path(__file__).parent / "data" / "recorded-events.jsonl"
+STEPS = [
+    Step("debian-6.1", ("fast",), ("debian-6.1", "debian-6.1+s@v1")),
+    Step("debian-6.1", ("wide", "numa"), ("debian-6.1",)),
+    Step("debian-6.12", ("fast",), ("debian-6.12",)),
+]
+
+
+def a_result(step: str, code: int = 0, folder: str = "/nowhere", seconds: float = 60) -> StepResult:
+    found = VariantResult(
+        variant="debian-6.1",
+        outcomes={Outcome.PASS: 5, Outcome.SKIP: 3, Outcome.XFAIL: 1, Outcome.FAIL: 1},
+        unexpected=["a/U1-x: fail: it does"],
+    )
+    return StepResult(
+        step=step,
+        inputs="i",
+        folder=folder,
+        exit_code=code,
+        seconds=seconds,
+        day="2026-01-01",
+        variants=[found],
+    )
+
+
+def test_every_version_is_verified_on_the_bases_that_it_has_patches_for() -> None:
+    series = [one for one in list_series(paths.KERNEL_PATCHES) if one.name == "gfp-unmapped"]
+    steps = make_steps(["debian-6.1", "debian-6.12"], [("fast",), ("wide", "numa")], series)
+    assert [step.name for step in steps] == [
+        "debian-6.1/fast",
+        "debian-6.12/fast",
+        "debian-6.1/wide",
+        "debian-6.12/wide",
+    ]
+    assert steps[0].variants[:2] == ("debian-6.1", "debian-6.1+gfp-unmapped@v1")
+    assert steps[1].variants[0] == "debian-6.12"
+    for step in steps:
+        fitting = {str(one) for one in series if one.base == step.base.removeprefix("debian-")}
+        assert {variant.partition("+")[2] for variant in step.variants[1:]} == fitting
+
+
+def test_names_of_one_kernel_are_one_step() -> None:
+    groups = group_profiles(PROFILES)
+    assert ("wide", "numa", "fault", "hwpoison", "hibernate", "upstream") in groups
+    assert [group[0] for group in groups] == ["fast", "debug", "wide"]
+
+
+@pytest.mark.parametrize(
+    ("only", "chosen"),
+    [
+        ([], [0, 1, 2]),
+        (["fast"], [0, 2]),
+        (["debian-6.1"], [0, 1]),
+        (["numa"], [1]),
+        (["debian-6.1/numa", "debian-6.12/fast"], [1, 2]),
+    ],
+)
+def test_steps_are_chosen(only: list[str], chosen: list[int]) -> None:
+    assert choose(STEPS, only) == [STEPS[number] for number in chosen]
+
+
+def test_a_step_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UserError, match="no step is called"):
+        choose(STEPS, ["debian-5.10"])
+
+
+def test_a_step_is_settled_while_its_run_is_there(tmp_path: Path) -> None:
+    assert not a_result("a", folder=str(tmp_path)).settled
+    (tmp_path / "events.jsonl").touch()
+    assert a_result("a", folder=str(tmp_path)).settled
+    assert a_result("a", code=1, folder=str(tmp_path)).settled
+    assert not a_result("a", code=3, folder=str(tmp_path)).settled
+
+
+def test_what_is_done_is_remembered(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    assert load_done(file) == Done()
+    save_done(file, Done(steps={"a": a_result("a")}))
+    assert load_done(file).steps["a"] == a_result("a")
+    file.write_text("{", encoding="utf-8")
+    assert load_done(file) == Done()
+
+
+def test_a_recorded_run_is_counted_by_variant() -> None:
+    lines = RECORDED.read_text(encoding="utf-8").splitlines()
+    results = build_results([load_event(line) for line in lines])
+    found = variant_results(results)
+    assert [one.variant for one in found] == results.run.variants
+    counted = sum(sum(one.outcomes.values()) for one in found)
+    assert counted == sum(results.outcomes.values())
+    unexpected = [
+        test for cell in results.cells for test in cell.tests if not test.outcome.expected
+    ]
+    assert sum(len(one.unexpected) for one in found) >= len(unexpected)
+
+
+def test_the_worst_code_counts() -> None:
+    assert overall([a_result("a"), a_result("b")]) == 0
+    assert overall([a_result("a", 3), a_result("b", 1)]) == 1
+    assert overall([a_result("a", 4), a_result("b", 3)]) == 3
+    assert overall([a_result("a", -9)]) == 3
+    assert overall([]) == 0
+
+
+def test_what_is_left_is_estimated_from_what_was_done() -> None:
+    assert verify.Pace({}).left(["a"]) is None
+    assert verify.Pace({"a": 10.0, "b": 30.0}).left(["a", "c"]) == 30.0
+
+
+def test_the_table_has_a_row_for_every_variant() -> None:
+    text = step_table.document(STEPS, {"debian-6.1/fast": a_result("debian-6.1/fast")})
+    assert f"| `debian-6.1` | fast | 5 | 3 | 1 | 1 | {duration(60)} | 2026-01-01 |" in text
+    assert "| `debian-6.1` | wide, numa | not run |" in text
+    assert "- `debian-6.1`, fast: a/U1-x: fail: it does" in text
+    lines = step_table.lines(STEPS, {"debian-6.1/fast": a_result("debian-6.1/fast")})
+    assert lines[1].split() == ["debian-6.1", "fast", "5", "3", "1", "1"]
+
+
+def test_a_digest_changes_with_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("1", encoding="utf-8")
+    before = digest_folders([tmp_path])
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "x").touch()
+    assert digest_folders([tmp_path]) == before
+    (tmp_path / "one").write_text("2", encoding="utf-8")
+    changed = digest_folders([tmp_path])
+    (tmp_path / "one").rename(tmp_path / "two")
+    assert len({before, changed, digest_folders([tmp_path])}) == 3
+
+
+@pytest.fixture
+def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> verify.Setting:
+    """Steps whose runs are recorded ones: a real one takes its kernels, and minutes."""
+    script = tmp_path / "child.py"
+    script.write_text(
+        "import pathlib, shutil, sys\n"
+        "folder = pathlib.Path(sys.argv[sys.argv.index('--runs') + 1], '20260101-000000-0001')\n"
+        "folder.mkdir(parents=True)\n"
+        f"shutil.copy({str(RECORDED)!r}, folder / 'events.jsonl')\n"
+        "print(*sys.argv[1:])\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(child, "run_argv", lambda options: [sys.executable, str(script), *options])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return verify.Setting(tmp_path / "patchbed.toml", Settings(), 4.0)
+
+
+def test_steps_are_remembered_as_they_are_done(tmp_path: Path, setting: verify.Setting) -> None:
+    done, state = Done(), tmp_path / "state.json"
+    inputs = {step.name: "inputs" for step in STEPS}
+    verify._work(STEPS[:1], inputs, done, setting, lambda _: None, state)
+    result = load_done(state).steps["debian-6.1/fast"]
+    assert result.settled
+    assert result.inputs == "inputs"
+    assert Path(result.folder).parent == tmp_path / "runs"
+    assert result.variants
+    said = (tmp_path / "cache/patchbed/verify/debian-6.1-fast.log").read_text(encoding="utf-8")
+    assert "--variant debian-6.1 --variant debian-6.1+s@v1 --stress 4" in said
+
+
+def test_a_run_that_does_not_begin_stops_the_verification(
+    tmp_path: Path, setting: verify.Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "run_argv", lambda _: [sys.executable, "-c", "raise SystemExit(2)"])
+    with pytest.raises(InfrastructureError, match="ended with 2"):
+        verify._work(
+            STEPS[:1], {"debian-6.1/fast": "i"}, Done(), setting, lambda _: None, tmp_path / "s"
+        )
