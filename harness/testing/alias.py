@@ -92,3 +92,35 @@ def check_no_alias(
     judge.frames(f"{name}: absent by a read", alias, readable)
     judge.frames(f"{name}: mapped by its owner alone, from outside", pages, other)
     judge.agree(name, alias, view)
+
+
+def check_given_back(
+    judge: Judge,
+    checks: Checks,
+    view: OutsideView,
+    name: str,
+    frames: Sequence[Page],
+    free: int | None,
+) -> None:
+    """Record whether `frames` (in the direct map), which somebody gave back, are ordinary again.
+
+    That is present, writable and not executable, as any page may be handed out next. With a cache
+    (`free`: the pages that it has free now; None without one) some may be absent instead: then
+    nothing maps them, and the cache has room for them.
+    """
+    view_of = {page.pfn: view.mappings_of(page.physical) for page in frames}
+    there = [page for page in frames if page.present]
+    if free is None:
+        judge.present(name, frames, view=view)
+    else:
+        absent = [page.pfn for page in frames if not page.present]
+        reason = f"{len(absent)} pages are absent, the cache has {free} free"
+        checks.check(f"{name}: what is absent is free in the cache", len(absent) <= free, reason)
+        judge.frames(
+            f"{name}: nothing maps what is absent, from outside",
+            frames,
+            [pfn for pfn in absent if view_of[pfn]],
+        )
+        judge.agree(name, frames, view)
+    wrong = [page.pfn for page in there if not page.writable or page.executable]
+    judge.frames(f"{name}: what is present is writable and not executable", frames, wrong)
