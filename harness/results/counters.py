@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from harness.events import CountersPulled
 from harness.measure.vmstat import (
@@ -65,11 +64,15 @@ def change_of_boots(pulls: Sequence[CountersPulled]) -> CounterChange:
 
     `pulls` are one cell's, in the order in which they were made.
     """
-    changes: list[CounterChange] = []
-    for _, group in groupby(pulls, key=lambda pull: pull.boot):
-        one_boot = list(group)
-        changes.append(change_between(one_boot[0], one_boot[-1]))
-    return add_changes(changes)
+    return add_changes(change_between(boot[0], boot[-1]) for boot in by_boot(pulls))
+
+
+def by_boot(pulls: Sequence[CountersPulled]) -> list[list[CountersPulled]]:
+    """Return a cell's pulls by boot: several guests may live at the same time."""
+    boots: dict[int, list[CountersPulled]] = {}
+    for pull in pulls:
+        boots.setdefault(pull.boot, []).append(pull)
+    return [boots[boot] for boot in sorted(boots)]
 
 
 @dataclass(frozen=True)

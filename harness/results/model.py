@@ -28,7 +28,7 @@ from harness.events import (
     TestStarted,
 )
 from harness.outcomes import Outcome, exit_code, worst
-from harness.results.counters import change_between, change_of_boots
+from harness.results.counters import by_boot, change_between, change_of_boots
 from harness.results.schema import (
     VERDICTS,
     BootResult,
@@ -64,7 +64,7 @@ class _Cell:
     started: CellStarted
     collected: list[str] = field(default_factory=list)
     boots: dict[int, _Boot] = field(default_factory=dict)
-    running: TestStarted | None = None
+    running: dict[str, TestStarted] = field(default_factory=dict)
     finished_tests: dict[str, TestFinished] = field(default_factory=dict)
     checks: dict[str, list[TestCheck]] = field(default_factory=dict)
     pulls: list[CountersPulled] = field(default_factory=list)
@@ -122,12 +122,12 @@ def _take_in_cell(cell: _Cell, event: Event) -> None:
         case TestsCollected():
             cell.collected = list(event.tests)
         case TestStarted():
-            cell.running = event
+            cell.running[event.test] = event
             cell.checks[event.test] = []
         case TestCheck():
             cell.checks.setdefault(event.test, []).append(event)
         case TestFinished():
-            cell.running = None
+            cell.running.pop(event.test, None)
             # The last word counts, in the order in which the testcases ended.
             cell.finished_tests.pop(event.test, None)
             cell.finished_tests[event.test] = event
@@ -249,6 +249,7 @@ def _cell_result(cell: _Cell) -> CellResult:
     outcomes += [boot.outcome for boot in boots if not boot.explained]
     outcomes += [] if complete else [Outcome.INFRA_CANCELLED]
     started, last = cell.started.time, cell.last or cell.started.time
+    busiest = max(by_boot(cell.pulls), key=len, default=[])
     return CellResult(
         cell=cell.started.cell,
         variant=cell.started.variant,
@@ -260,15 +261,13 @@ def _cell_result(cell: _Cell) -> CellResult:
         boots=boots,
         tests=tests,
         counters=change_of_boots(cell.pulls),
-        leaves_before=cell.pulls[0].leaves if cell.pulls else {},
-        leaves_after=cell.pulls[-1].leaves if cell.pulls else {},
+        leaves_before=busiest[0].leaves if busiest else {},
+        leaves_after=busiest[-1].leaves if busiest else {},
     )
 
 
 def _test_results(cell: _Cell) -> list[TestResult]:
-    names = [*cell.collected, *cell.finished_tests]
-    if cell.running is not None:
-        names.append(cell.running.test)
+    names = [*cell.collected, *cell.finished_tests, *cell.running]
     return [_test_result(cell, test) for test in dict.fromkeys(names)]
 
 
@@ -281,10 +280,10 @@ def _test_result(cell: _Cell, test: str) -> TestResult:
     ]
     event = cell.finished_tests.get(test)
     if event is None:
-        running = cell.running is not None and cell.running.test == test
+        running = cell.running.get(test)
         return TestResult(
             test=test,
-            boot=cell.running.boot if running and cell.running else 0,
+            boot=running.boot if running else 0,
             outcome=Outcome.INFRA_CANCELLED,
             reason=_RUNNING if running else _NOT_RUN,
             check_count=len(checks),

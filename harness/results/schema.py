@@ -123,7 +123,7 @@ class CellResult(_Model):
     """A variant's guest and its testcases. `outcome` is the worst of its boots and tests.
 
     `counters` adds up each boot's change from its first pull to its last; `leaves_before` and
-    `leaves_after` are the first boot's first and the last boot's last.
+    `leaves_after` are the first and the last of the boot with most pulls.
     """
 
     cell: str

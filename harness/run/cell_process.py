@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pytest process of one cell: started, listened to, and never left behind."""
+"""A pytest process of one cell: started, listened to, and never left behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from harness.events import CellFinished, Event, Listener, Message, TestFinished, load_event
+from harness.events import (
+    CellFinished,
+    CellStarted,
+    Event,
+    Listener,
+    Message,
+    TestFinished,
+    TestsCollected,
+    load_event,
+)
 from harness.outcomes import Outcome
 from harness.testing.cell import CellPlan
 
@@ -40,16 +49,20 @@ class CellProcess:
         self._finished = False
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
-        self._folder = plan.folder / "cells" / plan.cell
+        self._folder = plan.cell_folder
 
     @property
     def log(self) -> Path:
         """What pytest printed."""
-        return self._folder / "pytest.log"
+        return self._folder / f"pytest{self._number}.log"
+
+    @property
+    def _number(self) -> str:
+        return f"-{self._plan.worker}" if self._plan.worker > 1 else ""
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / "cell.json"
+        file = self._folder / f"cell{self._number}.json"
         file.write_text(self._plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
         reading, writing = os.pipe()
         try:
@@ -83,21 +96,25 @@ class CellProcess:
                 self._take(event)
 
     def _take(self, event: Event) -> None:
+        # The cell has ended when all its workers have; the first one tells that it began.
         self._finished = self._finished or isinstance(event, CellFinished)
-        self._listen(event)
+        again = self._plan.worker > 1 and isinstance(event, CellStarted | TestsCollected)
+        if not isinstance(event, CellFinished) and not again:
+            self._listen(event)
 
-    def wait(self, cancelled: threading.Event) -> None:
-        """Return when the cell is done, or as soon as `cancelled` is set.
+    def wait(self, cancelled: threading.Event) -> bool:
+        """Return when the process is done, or as soon as `cancelled` is set: whether all is well.
 
-        A process that ends without finishing its cell is told as a `harness.bug`.
+        One that ends without finishing its work is told as a `harness.bug`.
         """
         assert self._process is not None  # noqa: S101
         while self._process.poll() is None:
             if cancelled.wait(0.05):
-                return
+                return False
         self._join()
         status = self._process.returncode
-        if status not in _ORDINARY or not self._finished:
+        fine = status in _ORDINARY and self._finished
+        if not fine:
             self._listen(
                 TestFinished(
                     cell=self._plan.cell,
@@ -107,6 +124,7 @@ class CellProcess:
                     reason=f"its pytest process ended with status {status}; see {self.log}",
                 )
             )
+        return fine
 
     def _join(self) -> None:
         if self._reader is not None:

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from harness.errors import BuildError, InfrastructureError, PatchbedError
-from harness.events import BuildFinished, BuildProgress, BuildStarted, Event, Listener, Message
+from harness.events import BuildFinished, BuildProgress, BuildStarted, Event, Listener
 from harness.guest.image import boot_files, build_image
 from harness.guest.machine import Machine, check_interactive, load_machine
 from harness.guest.programs import build_programs
@@ -29,7 +27,8 @@ from harness.kernel.profile import group_profiles
 from harness.kernel.series import SeriesFile, load_series_file
 from harness.kernel.variant import Variant
 from harness.outcomes import Outcome
-from harness.run.cell_process import CellProcess
+from harness.run.crew import Crew
+from harness.run.durations import durations_file, load_durations
 from harness.run.plan import Plan, check_selection
 from harness.run.selftest_folders import SelftestFolders, selftests_for
 from harness.testing.cell import CellIssue, CellKernel, CellPlan
@@ -123,7 +122,6 @@ class LocalRun:
     folder: Path
     listen: Listener
     jobs: int = 0
-    _cancelled: threading.Event = field(default_factory=threading.Event)
 
     def execute(self) -> None:
         """Build every variant, then test each on a guest of its own.
@@ -190,28 +188,8 @@ class LocalRun:
         )
 
     def _test(self, built: Sequence[Built], machine: Machine) -> None:
-        at_once = guests_at_once(len(built), machine.memory_mib)
-        if not built:
-            return
-        with ThreadPoolExecutor(max_workers=at_once) as pool:
-            cells = [pool.submit(self._run_cell, ready) for ready in built]
-            try:
-                wait(cells)
-            except BaseException:
-                self._cancelled.set()
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-        for cell in cells:
-            cell.result()
-
-    def _run_cell(self, ready: Built) -> None:
-        if self._cancelled.is_set():
-            return
-        plan = cell_plan(self.plan, ready, self.folder)
-        with CellProcess(plan, self.plan.testcases, self.plan.selection, self.listen) as process:
-            process.wait(self._cancelled)
-        if self._cancelled.is_set():
-            self.listen(Message(level="warning", text=f"{plan.cell}: cancelled"))
+        cells = [cell_plan(self.plan, ready, self.folder) for ready in built]
+        Crew(self.plan, cells, self.listen, guests_at_once(machine.memory_mib)).run()
 
 
 def _renamed(listen: Listener, profile: str) -> Listener:
@@ -255,13 +233,14 @@ def modules_for(kernel: Kernel, testcases: Path) -> tuple[Path | None, str]:
         return None, f"{needs}: {'; '.join((error.message, *error.lines[:1]))}"
 
 
-def guests_at_once(cells: int, memory_mib: int) -> int:
-    """Return how many guests of `memory_mib` MiB this host can run side by side, at least 1.
+def guests_at_once(memory_mib: int) -> int:
+    """Return how many guests of `memory_mib` MiB this host should run side by side, at least 1.
 
-    Bounded by its cores, and by three quarters of the memory that is free now.
+    One a core and one more, for a guest waits now and then, within three quarters of the memory
+    that is free now.
     """
     free = psutil.virtual_memory().available * 3 // 4
-    return max(1, min(cells, os.cpu_count() or 1, free // (memory_mib << 20)))
+    return max(1, min(len(os.sched_getaffinity(0)) + 1, free // (memory_mib << 20)))
 
 
 def again_argv(plan: Plan, target: Target) -> tuple[str, ...]:
@@ -316,4 +295,5 @@ def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
         test_limit=scaled(plan.limits.test),
         snapshot=plan.snapshot,
         stress=plan.stress,
+        durations=load_durations(durations_file(kernel.variant, target.profile, plan.machine)),
     )

@@ -45,7 +45,8 @@ class CellPlan(BaseModel):
     `no_selftests` why there is none; `kselftests` is that of the collection that the run asks for.
     `folder` is the run folder; `selection` is pytest's `-k` expression, "" for all;
     limits are in seconds. With `snapshot` each testcase has a guest of its own, restored from one.
-    Storms multiply their work by `stress`.
+    Storms multiply their work by `stress`. The processes of a cell are its workers, from 1;
+    `durations` are seconds by testcase, of earlier runs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,3 +72,15 @@ class CellPlan(BaseModel):
     test_limit: float
     snapshot: bool = False
     stress: float = 1.0
+    worker: int = 1
+    durations: dict[str, float] = {}
+
+    @property
+    def cell_folder(self) -> Path:
+        """Where all that belongs to the cell goes."""
+        return self.folder / "cells" / self.cell
+
+    @property
+    def claims(self) -> Path:
+        """Where its workers share out what there is to do."""
+        return self.cell_folder / "claims"

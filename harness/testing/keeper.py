@@ -63,7 +63,8 @@ class GuestKeeper:
         # How many of the guest's warnings have been judged.
         self._warnings = 0
         self._life = ExitStack()
-        self.boots = 0
+        # The number in its cell of the guest that is there, or was last; 0 before the first.
+        self.boot = 0
 
     @cached_property
     def config(self) -> dict[str, str]:
@@ -133,9 +134,7 @@ class GuestKeeper:
         plan, demand = self._plan, self._demand
         machine = load_machine(demand.kind.machine)
         check_interactive(machine)
-        self.boots += 1
-        folder = plan.folder / "cells" / plan.cell / f"boot-{self.boots}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._new_folder()
         begun: list[Guest] = []
 
         def begin(guest: Guest) -> None:
@@ -155,9 +154,21 @@ class GuestKeeper:
             self._finished(error.outcome, error.message, lines)
             raise
         self._started(guest, folder, started)
-        ready = BootReady(cell=plan.cell, boot=self.boots, seconds=guest.seconds_to_ready)
+        ready = BootReady(cell=plan.cell, boot=self.boot, seconds=guest.seconds_to_ready)
         self._listen(ready)
         return guest
+
+    def _new_folder(self) -> Path:
+        """Make the folder of the cell's next boot, whichever of its workers has that."""
+        cell = self._plan.cell_folder
+        cell.mkdir(parents=True, exist_ok=True)
+        while True:
+            self.boot += 1
+            try:
+                (cell / f"boot-{self.boot}").mkdir()
+            except FileExistsError:
+                continue
+            return cell / f"boot-{self.boot}"
 
     def _way(
         self, machine: Machine, folder: Path, begin: Callable[[Guest], None]
@@ -182,7 +193,7 @@ class GuestKeeper:
             BootStarted(
                 time=when,
                 cell=self._plan.cell,
-                boot=self.boots,
+                boot=self.boot,
                 folder=str(folder.relative_to(self._plan.folder)),
                 machine=self._demand.kind.machine,
                 kernel_args=list(self._demand.kind.kernel_args),
@@ -211,7 +222,7 @@ class GuestKeeper:
         self._listen(
             BootFinished(
                 cell=self._plan.cell,
-                boot=self.boots,
+                boot=self.boot,
                 outcome=outcome,
                 title=title,
                 lines=lines,

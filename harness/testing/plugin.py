@@ -40,6 +40,7 @@ from harness.testing.keeper import Demand, GuestKeeper, GuestKind
 from harness.testing.known_issues import Judged, judge_test
 from harness.testing.testcase import MARKER, Testcase, catalogue_order, symbols_for, unmet_need
 from harness.testing.troubles import Trouble, judge_troubles
+from harness.testing.units import Claims, Wanted, longest_first, seconds_of, split_units
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -143,15 +144,35 @@ class CellSession:
         items.sort(key=lambda item: catalogue_order(item.path.parent.name, _spec(item).id))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell which testcases are going to run, and have those of one kind of guest together."""
+        """Tell which testcases are going to run."""
         tests = [item.nodeid for item in session.items]
         self._emit(TestsCollected(cell=self._plan.cell, tests=tests))
-        usual = self._demand(Testcase("")).kind
-        demands = [self._demand(_spec(item)) for item in session.items]
-        kinds = list(dict.fromkeys([usual, *(demand.kind for demand in demands)]))
-        places = [(kinds.index(demand.kind), demand.clean) for demand in demands]
-        order = sorted(range(len(places)), key=places.__getitem__)
-        session.items[:] = [session.items[index] for index in order]
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run one unit after the other that no other process of the cell has taken."""
+        if session.testsfailed:
+            raise session.Interrupted(f"{session.testsfailed} errors during collection")
+        if session.config.option.collectonly:
+            return True
+        items = {item.nodeid: item for item in session.items}
+        known = self._plan.durations
+        wanted = [Wanted(name, self._demand(_spec(item))) for name, item in items.items()]
+        units = longest_first(split_units(wanted), known)
+        claims = Claims(self._plan.claims)
+        claims.announce([seconds_of(unit, known) for unit in units])
+        for number, unit in enumerate(units):
+            if claims.take(number):
+                self._run_unit(session, [items[name] for name in unit])
+        return True
+
+    def _run_unit(self, session: pytest.Session, items: Sequence[pytest.Item]) -> None:
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+        self._keeper.end()
 
     def _demand(self, spec: Testcase) -> Demand:
         """Return the guest that a testcase wants under this plan."""
@@ -164,7 +185,7 @@ class CellSession:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Run one testcase, and tell how it began and ended."""
         running = item.stash[_RUNNING]
-        cell, boot = self._plan.cell, self._keeper.boots
+        cell, boot = self._plan.cell, self._keeper.boot
         self._emit(TestStarted(cell=cell, boot=boot, test=running.test))
         start = time.monotonic()
         self._keeper.begin(self._demand(running.spec))
@@ -176,7 +197,7 @@ class CellSession:
         self._emit(
             TestFinished(
                 cell=cell,
-                boot=self._keeper.boots,
+                boot=self._keeper.boot,
                 test=running.test,
                 outcome=judged.outcome,
                 reason=judged.reason,
@@ -246,7 +267,7 @@ class CellSession:
         self._emit(
             CountersPulled(
                 cell=self._plan.cell,
-                boot=self._keeper.boots,
+                boot=self._keeper.boot,
                 test=test,
                 when=when,
                 folder=str(folder.relative_to(self._plan.folder)),

@@ -168,6 +168,35 @@ def test_counters_are_compared_over_what_ran_everywhere(results: Results) -> Non
     assert whole.values == {BASE_CELL: 70, NEW_CELL: 3 + 2}
 
 
+def test_counters_of_two_guests_side_by_side_are_told_apart() -> None:
+    made = build_results(
+        one_cell(
+            *booted(1),
+            *booted(2),
+            pulled(1, "a/U0-x", "before", l2=10),
+            pulled(2, "a/U1-x", "before", l2=3),
+            pulled(1, "a/U0-x", "after", l2=12),
+            pulled(2, "a/U1-x", "after", l2=8),
+            *ran("a/U1-x", Outcome.PASS, boot=2),
+            *ran("a/U0-x", Outcome.PASS),
+            tests=("a/U0-x", "a/U1-x"),
+        )
+    )
+    assert made.cells[0].counters.vmstat == {"direct_map_level2_splits": 7}
+    assert [test.test for test in made.cells[0].tests] == ["a/U0-x", "a/U1-x"]
+
+
+def test_what_runs_side_by_side_when_a_run_is_cut_was_running() -> None:
+    started = [TestStarted(cell=BASE_CELL, boot=1, test=f"a/U{number}-x") for number in (0, 1)]
+    events = one_cell(*started, tests=("a/U0-x", "a/U1-x", "a/U2-x"))
+    tests = build_results(events[:-1]).cells[0].tests
+    assert [test.reason for test in tests] == [
+        "was running when the run ended",
+        "was running when the run ended",
+        "not run: the run ended before",
+    ]
+
+
 def test_counters_of_two_boots_are_added() -> None:
     made = build_results(
         one_cell(
@@ -186,7 +215,8 @@ def test_counters_of_two_boots_are_added() -> None:
     cell = made.cells[0]
     assert cell.counters.vmstat == {"direct_map_level2_splits": 7}
     assert cell.counters.meminfo == {"DirectMap4k": 28}
-    assert (cell.leaves_before, cell.leaves_after) == ({"4K": 10}, {"4K": 8})
+    # Those of one boot: two guests have nothing between them.
+    assert (cell.leaves_before, cell.leaves_after) == ({"4K": 10}, {"4K": 12})
     second = cell.tests[1].counters
     assert second is not None
     assert second.vmstat["direct_map_level2_splits"] == 5
