@@ -12,6 +12,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.outcomes import SEVERITY, Outcome
+from harness.report.slowest import slowest
 from harness.report.words import counted, duration, group_of, printable, signed
 from harness.results.counters import column_names, counter_rows
 from harness.results.run_folder import EVENTS, RESULTS
@@ -69,6 +70,7 @@ def html_text(results: Results, folder: Path) -> str:
             common_rows=counter_rows(results),
             boot_rows=counter_rows(results, whole_boots=True),
             leaves=_leaves(results.cells, names),
+            slow=slowest(results),
             boot_files={
                 (cell.cell, boot.boot): _links(folder, boot.folder, _BOOT_FILES)
                 for cell in results.cells

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.outcomes import ExitCode, Outcome
+from harness.report.columns import column_heads
+from harness.report.slowest import slowest
 from harness.report.words import counted, duration, printable, signed, style_of
 from harness.results.counters import CounterRow, column_names, counter_rows
 from harness.results.schema import BuildResult, CellResult, CheckResult, Results, TestResult
@@ -21,6 +23,7 @@ from harness.results.schema import BuildResult, CellResult, CheckResult, Results
 WIDTH = 100
 _MOST_CHECKS = 6
 _MOST_LINES = 12
+_MOST_SIDE_BY_SIDE = 3
 
 
 def print_tables(results: Results, folder: Path, console: Console | None = None) -> None:
@@ -30,14 +33,19 @@ def print_tables(results: Results, folder: Path, console: Console | None = None)
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     if results.matrix:
         console.print(outcome_table(results))
+        for line in _explained(results):
+            console.print(Text(line, style="bright_black"))
         for text in reasons(results):
             console.print(text)
+        _print_nowhere(console, results)
     rows = counter_rows(results)
     if rows:
-        console.print()
-        console.print(counter_table(results, rows))
+        for cells in _side_by_side(results.cells):
+            console.print()
+            console.print(counter_table(results, rows, cells))
         if len(results.cells) > 1:
             console.print(Text(_note(results), style="bright_black"))
+    _print_slowest(console, results)
     _print_builds(console, results.builds)
     for note in results.notes:
         console.print(Text(f"{note.level}: {printable(note.text)}"))
@@ -50,12 +58,23 @@ def outcome_table(results: Results) -> Table:
     """Return the table of testcases by variants."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.add_column("testcase", overflow="fold")
-    for name in column_names(results.cells).values():
-        table.add_column(name, overflow="fold")
+    heads, _ = column_heads(results.cells, _room(results))
+    for cell in results.cells:
+        table.add_column(heads[cell.cell], overflow="fold")
     for row in results.matrix:
         cells = [_outcome(row.outcomes.get(cell.cell)) for cell in results.cells]
         table.add_row(Text(printable(row.test)), *cells)
     return table
+
+
+def _room(results: Results) -> int:
+    """Return how many characters the columns of cells have beside the testcases' names."""
+    longest = max((len(row.test) for row in results.matrix), default=0)
+    return WIDTH - min(longest, WIDTH // 2)
+
+
+def _explained(results: Results) -> list[str]:
+    return column_heads(results.cells, _room(results))[1]
 
 
 def _outcome(outcome: Outcome | None) -> Text:
@@ -75,7 +94,7 @@ def reasons(results: Results) -> list[Padding | Text]:
             if test.outcome is not Outcome.PASS:
                 key = (test.outcome, names[cell.cell], test.reason)
                 groups.setdefault(key, []).append(test)
-    ordered = sorted(groups.items(), key=lambda item: item[0][0].expected)
+    ordered = sorted(_merged(groups).items(), key=lambda item: item[0][0].expected)
     said: list[Padding | Text] = []
     for (outcome, name, reason), tests in ordered:
         head = _word(outcome)
@@ -85,6 +104,46 @@ def reasons(results: Results) -> list[Padding | Text]:
             Padding(Text(line), (0, 0, 0, 6), expand=False) for line in _because(reason, tests)
         ]
     return said
+
+
+def _merged(
+    groups: Mapping[tuple[Outcome, str, str], list[TestResult]],
+) -> dict[tuple[Outcome, str, str], list[TestResult]]:
+    """Return `groups` with skips of the same testcases for the same reason as one."""
+    where: dict[tuple[str, ...], list[str]] = {}
+    for (outcome, name, reason), tests in groups.items():
+        if outcome is Outcome.SKIP:
+            where.setdefault((reason, *(test.test for test in tests)), []).append(name)
+    merged: dict[tuple[Outcome, str, str], list[TestResult]] = {}
+    for (outcome, name, reason), tests in groups.items():
+        columns = where.get((reason, *(test.test for test in tests)), [])
+        if outcome is Outcome.SKIP and len(columns) > 1:
+            merged[outcome, ", ".join(columns), reason] = tests
+        else:
+            merged[outcome, name, reason] = tests
+    return merged
+
+
+def _print_nowhere(console: Console, results: Results) -> None:
+    """Say which testcases no cell could run: nobody has judged what they are for."""
+    nowhere = [row.test for row in results.matrix if row.worst is Outcome.SKIP]
+    if nowhere and len(nowhere) < len(results.matrix):
+        names = ", ".join(printable(test) for test in nowhere)
+        console.print(Text(f"ran nowhere ({len(nowhere)}): {names}"))
+
+
+def _print_slowest(console: Console, results: Results) -> None:
+    slow = slowest(results)
+    if not slow:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(f"slowest {len(slow)}", overflow="fold")
+    table.add_column("", justify="right")
+    table.add_column("", overflow="fold")
+    for each in slow:
+        table.add_row(Text(printable(each.test)), duration(each.seconds), each.column)
+    console.print()
+    console.print(table)
 
 
 def _because(reason: str, tests: Sequence[TestResult]) -> Iterable[str]:
@@ -104,14 +163,31 @@ def _telling(checks: Sequence[CheckResult]) -> list[CheckResult]:
     return unexpected or [check for check in checks if check.outcome is Outcome.XFAIL]
 
 
-def counter_table(results: Results, rows: Sequence[CounterRow]) -> Table:
-    """Return the table of counters by variants, with differences to the reference."""
+def _side_by_side(cells: Sequence[CellResult]) -> list[list[CellResult]]:
+    """Return the cells of each table of counters: those of one profile, where all are too many."""
+    if len(cells) <= _MOST_SIDE_BY_SIDE:
+        return [list(cells)]
+    profiles: dict[str, list[CellResult]] = {}
+    for cell in cells:
+        profiles.setdefault(cell.profile, []).append(cell)
+    return list(profiles.values())
+
+
+def counter_table(
+    results: Results, rows: Sequence[CounterRow], cells: Sequence[CellResult] | None = None
+) -> Table:
+    """Return the table of counters by variants, with differences to the reference.
+
+    It has `cells` alone, where those are given.
+    """
+    cells = results.cells if cells is None else cells
+    names = column_names(results.cells)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("counter (change)", overflow="fold")
-    for name in column_names(results.cells).values():
-        table.add_column(name, justify="right", overflow="fold")
+    for cell in cells:
+        table.add_column(names[cell.cell], justify="right", overflow="fold")
     for row in rows:
-        values = [_value(row, cell) for cell in results.cells]
+        values = [_value(row, cell) for cell in cells]
         table.add_row(f"{row.label} ({row.unit})", *values)
     return table
 
