@@ -93,7 +93,9 @@ def qemu_argv(
     """
     argv = [PROGRAM, "-no-user-config", "-nodefaults", "-display", "none"]
     argv += ["-machine", machine.board, *_time(machine, accelerator, world)]
-    argv += ["-cpu", machine.cpu, "-smp", str(machine.cpus), *_memory(machine, files)]
+    # CPUs of one socket that are of different nodes are insane, says the kernel, and warns.
+    cpus = str(machine.cpus) if machine.nodes == 1 else f"{machine.cpus},sockets={machine.nodes}"
+    argv += ["-cpu", machine.cpu, "-smp", cpus, *_memory(machine, files)]
     if machine.boot == "pvh":
         # qboot knows nothing but to start a kernel, and does it 80 ms sooner than SeaBIOS.
         argv += ["-bios", "qboot.rom"]

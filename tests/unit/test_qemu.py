@@ -122,6 +122,11 @@ def test_nodes_share_memory_and_cpus() -> None:
     assert "-numa" not in qemu_argv(FILES, MACHINE, "tcg")
 
 
+def test_each_node_has_a_socket_of_its_own() -> None:
+    machine = replace(MACHINE, cpus=4, nodes=2)
+    assert option(qemu_argv(FILES, machine, "tcg"), "-smp") == "4,sockets=2"
+
+
 def test_a_disk_is_kept_in_its_file_and_forgets_without_one() -> None:
     machine = load_machine("disk")
     argv = qemu_argv(Files("k", "i", disk="/d"), machine, "tcg")
