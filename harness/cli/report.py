@@ -17,6 +17,7 @@ class Format(StrEnum):
     HTML = "html"
     JSON = "json"
     JUNIT = "junit"
+    KTAP = "ktap"
 
 
 def report(

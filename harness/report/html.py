@@ -19,7 +19,7 @@ from harness.results.run_folder import EVENTS, RESULTS
 from harness.results.schema import CellResult, CheckResult, CounterChange, Results, TestResult
 
 _BOOT_FILES = ("console.log", "dmesg", "config", "argv", "counters")
-_RUN_FILES = (EVENTS, RESULTS, "junit.xml")
+_RUN_FILES = (EVENTS, RESULTS, "junit.xml", "results.ktap")
 # What a page can hold and a person can read; the rest is in results.json.
 _MOST_CHECKS = 200
 

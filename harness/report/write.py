@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.report.html import html_text
 from harness.report.junit import junit_text
+from harness.report.ktap import ktap_text
 from harness.results.files import write_atomically
 from harness.results.run_folder import RESULTS
 from harness.results.schema import Results, dump_results
@@ -16,6 +17,7 @@ from harness.results.schema import Results, dump_results
 REPORTS: Mapping[str, tuple[str, Callable[[Results, Path], str]]] = {
     "json": (RESULTS, lambda results, _: dump_results(results)),
     "junit": ("junit.xml", lambda results, _: junit_text(results)),
+    "ktap": ("results.ktap", lambda results, _: ktap_text(results)),
     "html": ("report.html", html_text),
 }
 
@@ -26,7 +28,7 @@ def report_text(results: Results, folder: Path, form: str) -> str:
 
 
 def write_reports(folder: Path, results: Results) -> None:
-    """Write results.json, junit.xml and report.html into the run folder.
+    """Write results.json, junit.xml, results.ktap and report.html into the run folder.
 
     Raises:
         InfrastructureError: a file can't be written.

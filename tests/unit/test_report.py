@@ -29,6 +29,7 @@ from harness.events import (
 from harness.outcomes import Outcome
 from harness.report.html import html_text
 from harness.report.junit import junit_text
+from harness.report.ktap import ktap_text
 from harness.report.progress import BuildPace, Progress, remaining
 from harness.report.tables import print_tables
 from harness.report.words import STYLES, counted, duration, group_of, printable, signed
@@ -36,6 +37,7 @@ from harness.report.write import write_reports
 from harness.results.event_log import read_events
 from harness.results.model import build_results
 from harness.results.schema import Results
+from harness.testing.ktap import parse_ktap
 
 DATA = Path(__file__).parent / "data" / "run-events.jsonl"
 NASTY = "\x1b[2J\x00</pre><script>alert(1)</script>]]>\ud800\u202e & \"'"
@@ -124,7 +126,7 @@ def test_unexpected_outcomes_are_said_first(results: Results) -> None:
     assert text.index("fail debian") < text.index("skip debian")
 
 
-@pytest.mark.parametrize("report", [tables, junit_text])
+@pytest.mark.parametrize("report", [tables, junit_text, ktap_text])
 def test_no_control_character_gets_out(nasty: Results, report: object) -> None:
     assert callable(report)
     text = report(nasty)
@@ -181,6 +183,17 @@ def test_page_follows_the_readers_colours(results: Results, tmp_path: Path) -> N
     assert "prefers-color-scheme: dark" in html_text(results, tmp_path)
 
 
+def test_ktap_is_read_back_as_what_the_run_found(results: Results) -> None:
+    read = {row.path: row.outcome for row in parse_ktap(ktap_text(results).splitlines())}
+    for cell in results.cells:
+        name = cell.cell.replace("/", " ")
+        for test in cell.tests:
+            found = read[f"{name}/{test.test}"]
+            assert found is test.outcome or (
+                found is Outcome.TEST_ERROR and not test.outcome.expected
+            )
+
+
 def test_junit(results: Results) -> None:
     xml = junitparser.JUnitXml.fromstring(junit_text(results))
     suites = {suite.name: list(suite) for suite in xml}
@@ -211,6 +224,7 @@ def test_reports_are_written(results: Results, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {
         "results.json",
         "junit.xml",
+        "results.ktap",
         "report.html",
     }
     text = (tmp_path / "results.json").read_text()
