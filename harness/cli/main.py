@@ -12,7 +12,7 @@ from types import FrameType
 import typer
 
 from harness import __version__
-from harness.cli import boot, doctor, kernel, report, run, series, test
+from harness.cli import boot, compare, doctor, kernel, report, run, series, test
 from harness.errors import PatchbedError
 from harness.outcomes import ExitCode
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(run.run)
 app.command(context_settings={"ignore_unknown_options": True})(boot.boot)
+app.command()(compare.compare)
 app.command()(report.report)
 app.command()(doctor.doctor)
 app.add_typer(kernel.app, name="kernel")

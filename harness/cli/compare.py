@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`patchbed compare`: which version is better, and how sure that is."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Form(StrEnum):
+    """What is printed at the end."""
+
+    TEXT = "text"
+    JSON = "json"
+    MAIL = "mail"
+    MARKDOWN = "markdown"
+
+
+def compare(
+    variants: Annotated[
+        list[str] | None,
+        typer.Argument(help="REF NEW...: what is compared, the reference first."),
+    ] = None,
+    workload: Annotated[
+        list[str] | None,
+        typer.Option("--workload", "-w", help="NAME or NAME:parameter=value,...; again for more."),
+    ] = None,
+    worlds: Annotated[
+        int, typer.Option("--worlds", "--blocks", min=1, max=10000, help="How many boots each.")
+    ] = 20,
+    first: Annotated[int, typer.Option(min=1, help="The first world's number.")] = 1,
+    profile: Annotated[str, typer.Option("--profile", "-p", help="The kernel configuration.")] = (
+        "fast"
+    ),
+    machine: Annotated[
+        str, typer.Option(help="The QEMU machine; worlds need a deterministic one.")
+    ] = "deterministic",
+    accelerator: Annotated[str, typer.Option("--accel", help="auto, tcg or kvm.")] = "auto",
+    placebo: Annotated[
+        str, typer.Option(help="The control, SERIES@VERSION on the reference's base, or none.")
+    ] = "placebo@v1",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the boots' order and of the statistics.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=0, help="Guests at a time; 0: one a core.")
+    ] = 0,
+    resume: Annotated[
+        str, typer.Option(help='Go on with a comparison: an id, its beginning, or "last".')
+    ] = "",
+    report: Annotated[
+        str, typer.Option(help="Boot nothing: report again, by what was measured.")
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare what is not comparable; labels the report.")
+    ] = False,
+    form: Annotated[Form, typer.Option("--format", "-f", help="What to print.")] = Form.TEXT,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    runs: Annotated[
+        Path | None, typer.Option(help="Where it is kept; else beside patchbed.toml.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A patchbed.toml; else the nearest one.")
+    ] = None,
+) -> None:
+    """Measure workloads over the same worlds, and give a verdict on every metric.
+
+    Ends with 0 where every gate has a verdict and none is worse, 1 where one is worse, 3 where
+    one has none.
+    """
+    from harness.config import load_settings
+    from harness.errors import UserError
+    from harness.paths import find_settings
+    from harness.run.compare_job import CompareRequest, execute_compare
+    from harness.run.compare_local import Places
+    from harness.run.compare_plan import make_compare_plan
+
+    if bool(variants) + bool(resume) + bool(report) != 1:
+        raise UserError(
+            "what to compare?", hint="REF NEW..., or --resume RUN, or --report RUN: one of them"
+        )
+    file = config or find_settings(Path.cwd())
+    folder = file.resolve().parent
+    settings = load_settings(file)
+    plan = None
+    if variants:
+        plan = make_compare_plan(
+            settings,
+            folder,
+            variants,
+            ["patchbed", *sys.argv[1:]],
+            workloads=workload or (),
+            blocks=worlds,
+            first=first,
+            profile=profile,
+            machine=machine,
+            accelerator=accelerator,
+            placebo=placebo,
+            seed=seed,
+            forced=force,
+        )
+    places = Places(
+        folder / settings.paths.kernel_patches,
+        folder / settings.paths.testcases,
+        settings.bases,
+        settings.limits,
+    )
+    request = CompareRequest(
+        runs or folder / "runs",
+        places,
+        plan,
+        resume=resume or report,
+        report_only=bool(report),
+        at_once=jobs,
+        form="json" if as_json else form.value,
+    )
+    raise typer.Exit(execute_compare(request))

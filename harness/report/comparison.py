@@ -1,0 +1,482 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A comparison as text: for a terminal, a mail to a list, Markdown, and JSON."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from harness.kernel.variant import parse
+from harness.measure.comparability import Difference
+from harness.measure.comparison import Comparison, Finding, Kept, Pair
+from harness.measure.metric import MetricClass
+from harness.measure.verdicts import Verdict
+from harness.outcomes import ExitCode, Outcome
+from harness.report.words import counted, printable
+from harness.results.measurements import StoredPlan
+
+TERMINAL = 100
+MAIL = 78
+_SHORT = {Verdict.INCONCLUSIVE: "INCONCL."}
+_MOST_OTHERS = 8
+
+
+@dataclass(frozen=True)
+class Compared:
+    """All that a report of a comparison is made from; no dates, so that it is the same again.
+
+    `same` tells whether the self-check gave the same bytes, None where there was none.
+    `not_built` is why there is no kernel, by variant; `footprint` what a variant costs before it
+    boots, by variant and name.
+    """
+
+    name: str
+    plan: StoredPlan
+    comparison: Comparison
+    descriptions: Mapping[str, str]
+    wanted: int
+    same: bool | None = None
+    not_built: Mapping[str, str] = field(default_factory=dict)
+    differences: Sequence[Difference] = ()
+    footprint: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return short_labels([*self.plan.variants, *self.plan.control])
+
+    @property
+    def again(self) -> str:
+        """The command that measures the same again."""
+        plan = self.plan
+        words = ["patchbed", "compare", *plan.variants]
+        words += ["--profile", plan.profile, "--machine", plan.machine]
+        words += [word for key in plan.workloads for word in ("-w", key)]
+        words += ["--worlds", str(len(plan.blocks)), "--seed", str(plan.seed)]
+        if not plan.control:
+            words += ["--placebo", "none"]
+        return shlex.join(words)
+
+
+def short_labels(variants: Sequence[str]) -> dict[str, str]:
+    """Return a short name for each variant: "base", "v1", or more where that is not unique."""
+    unique = list(dict.fromkeys(variants))
+    parsed = {name: parse(name) for name in unique}
+    tries = (
+        {name: one.version or "base" for name, one in parsed.items()},
+        {
+            name: f"{one.series}@{one.version}" if one.series else one.base
+            for name, one in parsed.items()
+        },
+    )
+    chosen = dict(tries[0])
+    for name in unique:
+        if list(tries[0].values()).count(tries[0][name]) > 1:
+            chosen[name] = tries[1][name] if parsed[name].series != "placebo" else "placebo"
+    if len(set(chosen.values())) < len(chosen):
+        return {name: name for name in unique}
+    return chosen
+
+
+def exit_code(compared: Compared) -> int:
+    """Return what the command ends with.
+
+    1 where a gate is worse, boots fail more often or a variant does not compile; 3 where a gate
+    has no verdict, the placebo or the self-check shows that the instrument is not to be trusted,
+    or boots are missing; 4 where nothing was measured.
+    """
+    found = compared.comparison
+    if not found.boots:
+        return ExitCode.FAILURE if compared.not_built else ExitCode.NOTHING_RAN
+    gates = found.gates()
+    judged = [one.verdict for one in gates] + [
+        one.verdict for one in found.failures if one.pair.new != found.placebo
+    ]
+    if Verdict.REGRESSED in judged or compared.not_built:
+        return ExitCode.FAILURE
+    doubtful = found.false_alarms or compared.same is False or found.boots < compared.wanted
+    if doubtful or any(one.verdict is Verdict.INCONCLUSIVE for one in gates):
+        return ExitCode.INFRASTRUCTURE
+    return ExitCode.OK
+
+
+def report_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
+    """Return the report, no line longer than `width` but for commands and paths."""
+    lines = [*_head(compared, width), ""]
+    for workload in compared.plan.workloads:
+        lines += [*_workload(compared, workload, width), ""]
+    for part in (
+        _gates(compared, width),
+        _kept(compared),
+        _failures(compared),
+        _others(compared, width),
+        _footprint(compared),
+        _trust(compared, width),
+    ):
+        lines += [*part, ""] if part else []
+    lines += ["To measure the same again:", f"  {compared.again}"]
+    return [printable(line).rstrip() for line in lines]
+
+
+def _head(compared: Compared, width: int) -> list[str]:
+    plan = compared.plan
+    labels = compared.labels
+    lines = [f"{name:8} {variant}" for variant, name in labels.items()]
+    blocks = "world" if plan.machine.startswith("deterministic") else "block"
+    lines.append("")
+    lines.append(
+        f"profile {plan.profile}, machine {plan.machine}, "
+        f"{counted(len(plan.blocks), blocks)} each, "
+        f"{compared.comparison.boots} of {compared.wanted} boots"
+    )
+    if plan.forced and compared.differences:
+        lines.append("FORCED: these variants are not comparable:")
+        lines += [f"  {one}" for one in compared.differences[:20]]
+    for variant, reason in compared.not_built.items():
+        lines.append(f"NOT BUILT: {variant}: {reason}")
+    return [line for text in lines for line in _wrap(text, width)]
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, width, subsequent_indent="  ") or [""]
+
+
+def groups(variants: Sequence[str]) -> list[list[str]]:
+    """Return the variants in groups that a table has room for: the reference and two more."""
+    reference, *new = variants
+    if len(new) <= 2:
+        return [list(variants)]
+    return [[reference, *pair] for pair in pairwise(new)]
+
+
+def _workload(compared: Compared, workload: str, width: int) -> list[str]:
+    found = [
+        one
+        for one in compared.comparison.findings
+        if one.workload == workload and one.metric.declared and one.family != "placebo"
+    ]
+    lines = [workload, *_wrap(compared.descriptions.get(workload, ""), width)]
+    for group in groups(compared.plan.variants):
+        pairs = _pairs(group)
+        rows = [_columns(compared.labels, group, pairs)]
+        for metric in dict.fromkeys(one.metric.name for one in found):
+            mine = {one.pair: one for one in found if one.metric.name == metric}
+            rows.append(_row(metric, mine, group, pairs))
+        lines += _aligned(rows, width)
+    return lines
+
+
+def _pairs(group: Sequence[str]) -> list[Pair]:
+    reference, *new = group
+    return [Pair(reference, one) for one in new] + [Pair(a, b) for a, b in pairwise(new)]
+
+
+def _columns(labels: Mapping[str, str], group: Sequence[str], pairs: Sequence[Pair]) -> list[str]:
+    names = [labels[variant] for variant in group]
+    return ["", *names, *(f"{labels[one.new]}-{labels[one.reference]}" for one in pairs)]
+
+
+def _row(
+    metric: str, mine: Mapping[Pair, Finding], group: Sequence[str], pairs: Sequence[Pair]
+) -> list[str]:
+    one = next(iter(mine.values()))
+    unit = f" ({one.metric.unit})" if one.metric.unit else ""
+    centres: dict[str, float] = {}
+    for pair, finding in mine.items():
+        if finding.evidence.blocks:
+            centres.setdefault(pair.reference, finding.evidence.reference)
+            centres.setdefault(pair.new, finding.evidence.new)
+    values = [number(centres[name]) if name in centres else "-" for name in group]
+    verdicts = [_word(mine[pair]) if pair in mine else "-" for pair in pairs]
+    return [f"{'*' if one.family == 'gate' else ' '} {metric}{unit}", *values, *verdicts]
+
+
+def _word(finding: Finding) -> str:
+    word = _SHORT.get(finding.verdict, finding.verdict.value)
+    needed = finding.judgement.needed
+    if finding.verdict is Verdict.INCONCLUSIVE and needed:
+        return f"{word} {'>999' if needed > 999 else needed}"
+    return word
+
+
+def number(value: float) -> str:
+    """Return a number for people: three or four digits that matter, thousands marked."""
+    if value == int(value) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    columns = max(len(row) for row in rows)
+    widths = [max(len(row[column]) for row in rows) for column in range(columns)]
+    room = width - sum(widths[1:]) - 2 * (columns - 1)
+    widths[0] = max(8, min(widths[0], room))
+    lines: list[str] = []
+    for row in rows:
+        first, rest = (
+            row[0],
+            [cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True)],
+        )
+        if len(first) > widths[0]:
+            # Without its unit, the name may fit.
+            first = first.partition(" (")[0][: widths[0]]
+        lines.append("  ".join([first.ljust(widths[0]), *rest]))
+    return lines
+
+
+def _gates(compared: Compared, width: int) -> list[str]:
+    gates = compared.comparison.gates()
+    if not gates:
+        return []
+    lines = [f"Gates (*): {counted(len(gates), 'test')}, p adjusted together (Holm)"]
+    for one in gates:
+        names = compared.labels
+        head = f"{names[one.pair.new]}-{names[one.pair.reference]} {one.workload} {one.metric.name}"
+        lines += _wrap(f"  {head}: {one.verdict}, {explained(one)}", width)
+    return lines
+
+
+def explained(one: Finding) -> str:
+    """Return a finding's figures in words: the effect, its interval, n, p, why."""
+    evidence = one.evidence
+    if not evidence.blocks:
+        return one.judgement.reason
+    words = [f"{evidence.effect:+,.4g} {one.metric.unit}".rstrip()]
+    if evidence.reference and evidence.kind is not MetricClass.GAUGE:
+        words[0] += f" ({evidence.effect / evidence.reference:+.1%})"
+    if evidence.interval is not None:
+        words.append(f"95% from {evidence.interval.low:+,.4g} to {evidence.interval.high:+,.4g}")
+    words.append(f"n = {evidence.blocks}")
+    if evidence.lost:
+        words.append(f"{evidence.lost} lost")
+    words.append(f"{evidence.kind}, Cliff's delta {evidence.delta:+.2f}")
+    words.append(one.judgement.reason)
+    if one.judgement.needed:
+        words.append(f"it would take n = {one.judgement.needed}")
+    return "; ".join(words)
+
+
+def _kept(compared: Compared) -> list[str]:
+    return [kept_words(one, compared.labels) for one in compared.comparison.kept]
+
+
+def kept_words(one: Kept, labels: Mapping[str, str]) -> str:
+    """Return "v2 keeps 90% of v1's gain" with its interval."""
+    head = f"{labels[one.later]} keeps"
+    tail = f"of {labels[one.earlier]}'s gain in {one.workload} {one.metric.name}"
+    if one.share is None:
+        return f"{head} an unknown part {tail}"
+    interval = ""
+    if one.interval is not None:
+        interval = f" (95% from {one.interval.low:.1%} to {one.interval.high:.1%})"
+    return f"{head} {one.share:.1%} {tail}{interval}"
+
+
+def _failures(compared: Compared) -> list[str]:
+    labels = compared.labels
+    rows = [
+        f"  {one.workload}: {labels[one.pair.reference]} {one.failed} of {one.boots}, "
+        f"{labels[one.pair.new]} {one.new_failed} of {one.new_boots}: {one.verdict} "
+        f"(Boschloo, p = {one.p:.2g})"
+        for one in compared.comparison.failures
+    ]
+    return (
+        ["Boots that did not come through; their worlds count for no metric:", *rows]
+        if rows
+        else []
+    )
+
+
+def _others(compared: Compared, width: int) -> list[str]:
+    found = [
+        one
+        for one in compared.comparison.findings
+        if one.family == "exploratory" and not one.metric.declared
+    ]
+    if not found:
+        return []
+    differ = [one for one in found if one.verdict.differs]
+    differ.sort(key=lambda one: (-abs(one.evidence.delta), one.p, one.metric.name))
+    lines = [
+        f"Exploratory: of {counted(len(found), 'counter')} that nobody declared "
+        f"{len(differ)} differ (Benjamini-Hochberg)"
+    ]
+    labels = compared.labels
+    for one in differ[:_MOST_OTHERS]:
+        pair = f"{labels[one.pair.new]}-{labels[one.pair.reference]}"
+        text = (
+            f"{pair} {one.workload} {one.metric.name}: {number(one.evidence.reference)} to "
+            f"{number(one.evidence.new)}"
+        )
+        lines.append(f"  {text}"[:width])
+    if len(differ) > _MOST_OTHERS:
+        lines.append(f"  ... {len(differ) - _MOST_OTHERS} more: see results.json")
+    return lines
+
+
+def _footprint(compared: Compared) -> list[str]:
+    if not compared.footprint:
+        return []
+    names = dict.fromkeys(name for row in compared.footprint.values() for name in row)
+    rows = [["What it costs who does not use it", *map(_plain, names)]]
+    for variant, row in compared.footprint.items():
+        cells = [f"{row[name]:,}" if name in row else "-" for name in names]
+        rows.append([f"  {compared.labels[variant]}", *cells])
+    return _aligned(rows, 200)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _trust(compared: Compared, width: int) -> list[str]:
+    found = compared.comparison
+    lines: list[str] = []
+    if found.placebo:
+        tested = [one for one in found.findings if one.family == "placebo"]
+        alarms = found.false_alarms
+        if alarms:
+            names = ", ".join(f"{one.workload} {one.metric.name}" for one in alarms[:5])
+            word = f"{counted(len(alarms), 'FALSE ALARM')}: {names}; do not trust such metrics here"
+        else:
+            word = "clean"
+        exact = sum(one.evidence.kind is MetricClass.EXACT for one in tested)
+        lines.append(
+            f"Placebo (the base, its code moved about): {word}; of {len(tested)} metrics "
+            f"{exact} are exact by it."
+        )
+    else:
+        lines.append("No placebo: metrics have the classes that they were declared to have.")
+    if compared.same is not None:
+        told = "gave the same bytes" if compared.same else "DIFFERED: the instrument is broken"
+        lines.append(f"Self-check: the same world of the same kernel, booted again, {told}.")
+    return [line for text in lines for line in _wrap(text, width)]
+
+
+def mail_text(compared: Compared) -> str:
+    """Return the report as plain text for a mail to a list, 78 columns wide."""
+    return "\n".join(report_lines(compared, MAIL)) + "\n"
+
+
+def markdown_text(compared: Compared) -> str:
+    """Return the report as Markdown: a table for each workload."""
+    labels = compared.labels
+    lines = ["# " + " / ".join(labels[name] for name in compared.plan.variants), ""]
+    lines += [f"- `{variant}`: {name}" for variant, name in labels.items()]
+    for workload in compared.plan.workloads:
+        lines += ["", f"## {workload}", "", compared.descriptions.get(workload, ""), ""]
+        lines += [
+            "| metric | pair | from | to | verdict | figures |",
+            "| --- | --- | ---: | ---: | --- | --- |",
+        ]
+        for one in compared.comparison.findings:
+            if one.workload == workload and one.metric.declared and one.family != "placebo":
+                lines.append(_markdown_row(one, labels))
+    lines += ["", "## Summary", "", "```", *_summary(compared), "```"]
+    return "\n".join(printable(line).rstrip() for line in lines) + "\n"
+
+
+def _markdown_row(one: Finding, labels: Mapping[str, str]) -> str:
+    gate = " (gate)" if one.family == "gate" else ""
+    cells = [
+        f"{one.metric.name}{gate}",
+        f"{labels[one.pair.new]}-{labels[one.pair.reference]}",
+        number(one.evidence.reference),
+        number(one.evidence.new),
+        one.verdict.value,
+        explained(one),
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _summary(compared: Compared) -> Iterable[str]:
+    yield from _kept(compared)
+    yield from _failures(compared)
+    yield from _others(compared, TERMINAL)
+    yield from _trust(compared, TERMINAL)
+    yield compared.again
+
+
+def as_json(compared: Compared) -> dict[str, Any]:
+    """Return all of a comparison as JSON takes it."""
+    found = compared.comparison
+    return {
+        "schema_version": 1,
+        "comparison": compared.name,
+        "exit_code": exit_code(compared),
+        "plan": compared.plan.model_dump(),
+        "labels": compared.labels,
+        "boots": found.boots,
+        "boots_wanted": compared.wanted,
+        "self_check": compared.same,
+        "not_built": dict(compared.not_built),
+        "differing_fields": [str(one) for one in compared.differences],
+        "footprint": {name: dict(row) for name, row in compared.footprint.items()},
+        "false_alarms": len(found.false_alarms),
+        "findings": [_finding(one) for one in found.findings],
+        "failures": [
+            {
+                "workload": one.workload,
+                "reference": one.pair.reference,
+                "new": one.pair.new,
+                "failed": one.failed,
+                "boots": one.boots,
+                "new_failed": one.new_failed,
+                "new_boots": one.new_boots,
+                "p": one.p,
+                "verdict": one.verdict,
+            }
+            for one in found.failures
+        ],
+        "kept": [
+            {
+                "workload": one.workload,
+                "metric": one.metric.name,
+                "reference": one.reference,
+                "earlier": one.earlier,
+                "later": one.later,
+                "share": one.share,
+                "interval": [one.interval.low, one.interval.high] if one.interval else None,
+            }
+            for one in found.kept
+        ],
+        "again": compared.again,
+    }
+
+
+def _finding(one: Finding) -> dict[str, Any]:
+    evidence = one.evidence
+    return {
+        "workload": one.workload,
+        "metric": one.metric.name,
+        "source": one.metric.source,
+        "unit": one.metric.unit,
+        "declared": one.metric.declared,
+        "reference": one.pair.reference,
+        "new": one.pair.new,
+        "family": one.family,
+        "verdict": one.verdict,
+        "reason": one.judgement.reason,
+        "blocks_needed": one.judgement.needed,
+        "class": evidence.kind,
+        "blocks": evidence.blocks,
+        "blocks_lost": evidence.lost,
+        "blocks_differing": evidence.differing,
+        "reference_value": evidence.reference,
+        "new_value": evidence.new,
+        "effect": evidence.effect,
+        "interval": [evidence.interval.low, evidence.interval.high] if evidence.interval else None,
+        "margin": evidence.margin,
+        "cliffs_delta": evidence.delta,
+        "p": evidence.p,
+        "p_adjusted": one.p,
+    }
+
+
+def outcome_words(outcome: Outcome, title: str) -> str:
+    """Return how a boot ended, in one line."""
+    return outcome.value if outcome is Outcome.PASS else f"{outcome}: {printable(title)[:200]}"

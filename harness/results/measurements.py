@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A comparison's folder: its plan, stored before the first boot, and what each boot measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from pydantic import ValidationError
+
+from harness.config import Model
+from harness.errors import InfrastructureError, UserError
+from harness.measure.comparison import Measured
+from harness.outcomes import Outcome
+from harness.results.files import write_atomically
+from harness.results.run_folder import LAST, make_id
+
+PLAN = "plan.json"
+BOOTS = "boots.jsonl"
+FORMAT = 1
+
+
+class StoredPlan(Model):
+    """What a comparison is going to do; nothing of it changes once it is stored.
+
+    `variants` begin with the reference; `control` are the two variants of the placebo, or none.
+    `blocks` are worlds on a deterministic machine. `seed` decides the order of boots, and the
+    statistics. A `forced` comparison goes on where variants are not comparable, and says so.
+    """
+
+    format: int = FORMAT
+    command: list[str]
+    variants: list[str]
+    control: list[str]
+    profile: str
+    machine: str
+    accelerator: str
+    workloads: list[str]
+    blocks: list[int]
+    seed: int
+    gates: list[list[str]]
+    version: str
+    forced: bool = False
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One boot of the plan; a repetition is the self-check and counts for nothing else."""
+
+    variant: str
+    workload: str
+    block: int
+    repetition: bool = False
+
+
+@dataclass(frozen=True)
+class BootRecord:
+    """What came of one boot. `attempt` counts from 1: infrastructure trouble repeats a block.
+
+    `same` tells of a repetition whether it gave the same bytes as the first.
+    """
+
+    boot: Boot
+    outcome: Outcome
+    attempt: int = 1
+    title: str = ""
+    seconds: float = 0.0
+    same: bool | None = None
+    values: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> Measured:
+        boot = self.boot
+        return Measured(
+            boot.variant, boot.workload, boot.block, self.outcome, self.values, self.title
+        )
+
+
+class CompareFolder:
+    """A comparison's folder; enter it to add boots. Each is on its way to the disk at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._stream: TextIO | None = None
+
+    def __enter__(self) -> Self:
+        path = self.path / BOOTS
+        try:
+            self._stream = path.open("a+", encoding="utf-8")
+            _end_cut_line(path, self._stream)
+        except OSError as error:
+            raise _disk_error(path, error) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    def append(self, record: BootRecord) -> None:
+        """Keep what came of a boot; from any thread.
+
+        Raises:
+            InfrastructureError: the disk does not take it.
+        """
+        line = dump_record(record) + "\n"
+        with self._lock:
+            if self._stream is None:
+                raise RuntimeError("the folder was not entered")
+            try:
+                self._stream.write(line)
+                self._stream.flush()
+                os.fsync(self._stream.fileno())
+            except OSError as error:
+                raise _disk_error(self.path / BOOTS, error) from error
+
+    def boot_folder(self, boot: Boot, attempt: int = 1) -> Path:
+        """Return where a boot's raw files go."""
+        again = "-again" if boot.repetition else ""
+        retry = f"-{attempt}" if attempt > 1 else ""
+        parts = [_slug(boot.variant), _slug(boot.workload), f"{boot.block}{again}{retry}"]
+        return self.path.joinpath("boots", *parts)
+
+
+def new_folder(runs: Path, plan: StoredPlan) -> CompareFolder:
+    """Return a new folder in `runs` with `plan` stored in it.
+
+    Raises:
+        InfrastructureError: it can't be made.
+    """
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = runs / make_id(datetime.now(UTC), secrets.token_hex(2))
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                continue
+    except OSError as error:
+        raise _disk_error(runs, error) from error
+    write_atomically(path / PLAN, plan.model_dump_json(indent=1) + "\n")
+    return CompareFolder(path)
+
+
+def find_folder(runs: Path, name: str) -> CompareFolder:
+    """Return the comparison called `name`: "last", an id or its beginning, or a folder.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    if (Path(name) / PLAN).is_file():
+        return CompareFolder(Path(name))
+    known = sorted(path.parent for path in runs.glob(f"*/{PLAN}"))
+    fitting = known[-1:] if name == LAST else [one for one in known if one.name.startswith(name)]
+    if len(fitting) == 1:
+        return CompareFolder(fitting[0])
+    names = ", ".join(one.name for one in (fitting or known)[-5:]) or "none"
+    problem = f"{name!r} may be any of several" if fitting else f"no comparison {name!r} in {runs}"
+    raise UserError(problem, hint=f"the latest: {names}")
+
+
+def read_plan(folder: CompareFolder) -> StoredPlan:
+    """Return the plan of a comparison.
+
+    Raises:
+        UserError: it can't be read, or is of another version of patchbed.
+    """
+    path = folder.path / PLAN
+    try:
+        return StoredPlan.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise UserError(
+            f"{path} is no plan of this version: {str(error).splitlines()[0]}",
+            hint="start a new comparison",
+        ) from error
+
+
+def read_records(folder: CompareFolder) -> list[BootRecord]:
+    """Return what came of each boot, the last attempt alone, in the order of the file.
+
+    A line without its end was cut when we were killed, and does not count.
+    """
+    latest: dict[Boot, BootRecord] = {}
+    for record in _records(folder.path / BOOTS):
+        if record.attempt >= latest.get(record.boot, record).attempt:
+            latest[record.boot] = record
+    return list(latest.values())
+
+
+def _records(path: Path) -> Iterator[BootRecord]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in text.split("\n")[:-1]:
+        try:
+            yield load_record(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+
+
+def dump_record(record: BootRecord) -> str:
+    """Return a boot as a line of JSON."""
+    boot = record.boot
+    return json.dumps(
+        {
+            "variant": boot.variant,
+            "workload": boot.workload,
+            "block": boot.block,
+            "repetition": boot.repetition,
+            "outcome": record.outcome,
+            "attempt": record.attempt,
+            "title": record.title,
+            "seconds": round(record.seconds, 2),
+            "same": record.same,
+            "values": record.values,
+        }
+    )
+
+
+def load_record(line: str) -> BootRecord:
+    """Return the boot that `line` tells of.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    data = json.loads(line)
+    return BootRecord(
+        Boot(
+            str(data["variant"]),
+            str(data["workload"]),
+            int(data["block"]),
+            bool(data["repetition"]),
+        ),
+        Outcome(data["outcome"]),
+        int(data["attempt"]),
+        str(data["title"]),
+        float(data["seconds"]),
+        data["same"],
+        dict(data["values"]),
+    )
+
+
+def still_missing(wanted: Sequence[Boot], records: Sequence[BootRecord]) -> list[Boot]:
+    """Return the boots of a plan that nothing is known of, or that the host kept from ending."""
+    known = {record.boot for record in records if not record.outcome.infrastructure}
+    return [boot for boot in wanted if boot not in known]
+
+
+def _end_cut_line(path: Path, stream: TextIO) -> None:
+    """End a line that was cut when we were killed, so that the next is one of its own."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                stream.write("\n")
+
+
+def _slug(text: str) -> str:
+    kept = "".join(letter if letter.isalnum() or letter in "._@+=-" else "-" for letter in text)
+    return kept.strip("-.") or "-"
+
+
+def _disk_error(path: Path, error: OSError) -> InfrastructureError:
+    return InfrastructureError(
+        Outcome.INFRA_DISK,
+        f"{path}: can't be written: {error.strerror}",
+        hint="free some space, or name another folder with --runs",
+    )

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `patchbed compare` is going to boot: decided and stored before anything is built."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import __version__
+from harness.config import Settings
+from harness.errors import UserError
+from harness.guest.machine import load_machine
+from harness.kernel.default_base import settle
+from harness.kernel.variant import Variant, parse
+from harness.measure.comparison import Pair, choose_gates, pairs_of
+from harness.measure.workload import Workload, load_workload
+from harness.results.measurements import Boot, StoredPlan
+
+DEFAULT_WORKLOADS = (
+    "secretmem-idle",
+    "secretmem-fragmented",
+    "modules-idle",
+    "modules-fragmented",
+)
+PLACEBO = "placebo@v1"
+NO_PLACEBO = "none"
+MACHINE = "deterministic"
+
+
+def make_compare_plan(
+    settings: Settings,
+    folder: Path,
+    variants: Sequence[str],
+    command: Sequence[str],
+    *,
+    workloads: Sequence[str] = (),
+    blocks: int = 20,
+    first: int = 1,
+    profile: str = "fast",
+    machine: str = MACHINE,
+    accelerator: str = "auto",
+    placebo: str = PLACEBO,
+    seed: int | None = None,
+    forced: bool = False,
+) -> StoredPlan:
+    """Return the plan of a comparison of `variants`, the first of which is the reference.
+
+    Raises:
+        UserError: a variant, workload or machine does not exist, or there is nothing to compare.
+    """
+    patches = folder / settings.paths.kernel_patches
+    testcases = folder / settings.paths.testcases
+    asked = settle([parse(text) for text in variants], settings.bases, patches)
+    parsed = list(dict.fromkeys(asked))
+    if len(parsed) < 2:
+        raise UserError("there is nothing to compare", hint="name two variants or more: REF NEW...")
+    load_machine(machine)
+    chosen = [load_workload(text, testcases) for text in workloads or DEFAULT_WORKLOADS]
+    keys = list(dict.fromkeys(one.key for one in chosen))
+    names = [str(variant) for variant in parsed]
+    return StoredPlan(
+        command=list(command),
+        variants=names,
+        control=_control(parsed, placebo),
+        profile=profile,
+        machine=machine,
+        accelerator=accelerator,
+        workloads=keys,
+        blocks=list(range(first, first + blocks)),
+        seed=secrets.randbelow(2**31) if seed is None else seed,
+        gates=[list(gate) for gate in gates_of(chosen, names)],
+        version=__version__,
+        forced=forced,
+    )
+
+
+def gates_of(workloads: Sequence[Workload], variants: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the gates: (workload, metric), as many as six tests are enough for."""
+    metrics = {one.key: one.metrics for one in workloads}
+    return choose_gates(metrics, pairs_of(variants[0], variants))
+
+
+def _control(variants: Sequence[Variant], placebo: str) -> list[str]:
+    if placebo == NO_PLACEBO:
+        return []
+    base = variants[0].base
+    series, at, version = placebo.partition("@")
+    if not (series and at and version):
+        raise UserError(f"--placebo {placebo!r} is no SERIES@VERSION", hint="or say: none")
+    return [base, str(Variant(base, series, version))]
+
+
+def control_pair(plan: StoredPlan) -> Pair | None:
+    """Return the pair that differs in nothing but a placebo, if there is one."""
+    return Pair(plan.control[0], plan.control[1]) if plan.control else None
+
+
+def arms(plan: StoredPlan) -> list[str]:
+    """Return all variants that are booted, each once."""
+    return list(dict.fromkeys([*plan.variants, *plan.control]))
+
+
+def boots_of(plan: StoredPlan) -> list[Boot]:
+    """Return all boots in their order: block by block, shuffled within it, the self-check last.
+
+    Each block holds every variant once, so that what drifts on the host meets all alike, and
+    what there is at any moment are whole blocks.
+    """
+    generator = random.Random(plan.seed)  # noqa: S311
+    order: list[Boot] = []
+    for block in plan.blocks:
+        for workload in plan.workloads:
+            mine = [Boot(variant, workload, block) for variant in arms(plan)]
+            generator.shuffle(mine)
+            order += mine
+    if load_machine(plan.machine).deterministic:
+        order.append(Boot(plan.variants[0], plan.workloads[0], plan.blocks[0], repetition=True))
+    return order
