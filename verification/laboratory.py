@@ -2,8 +2,8 @@
 """Where mutants are built and run: a cache of their own beside what is shared with the user's.
 
 Their kernels and work trees would only push out those that somebody wants. The series itself is
-built there first and its tree kept, so that every mutant is a fork of it: a few objects and a
-link.
+taken over from the user's cache, or built there first, and its tree kept, so that every mutant is a
+fork of it: a few objects and a link.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from pathlib import Path
 from harness import paths
 from harness.events import Listener
 from harness.kernel.artifact import Kernel
-from harness.kernel.builder import obtain, plan_build
-from harness.kernel.cache import Cache, digest_json, discard, remove
-from harness.kernel.request import Where
+from harness.kernel.builder import find_built, obtain, plan_build
+from harness.kernel.cache import Cache, digest_json, discard, publish, remove, replace_text
+from harness.kernel.filestate import walk
+from harness.kernel.request import Request, Where
 from harness.kernel.series import FILE_NAME, Series, load_series_file
+from harness.kernel.trees import RECORD, hold_tree
 from harness.kernel.variant import Variant
 from verification.digest import digest_folders
 from verification.mutant import Mutant
@@ -109,12 +111,13 @@ class Laboratory:
         """See that there is a work tree of the series itself for mutants to be forked from."""
         variant = self.variant(None)
         where = Where(series=self.patches, bases=self._places.bases)
-        _, kernel = plan_build(variant, profile, listen=listen, where=where, cache=self.cache)
+        request, kernel = plan_build(variant, profile, listen=listen, where=where, cache=self.cache)
         if kernel is not None:
             if (self.cache.trees / kernel.key).exists():
                 return
             discard(kernel.folder)
-        self.build(None, profile, listen)
+        if not borrow(request, Cache(self._shared), self.cache):
+            self.build(None, profile, listen)
 
     def drop(self, mutant: Mutant, profile: str, listen: Listener) -> None:
         """Remove a mutant's kernel, if it is there."""
@@ -141,6 +144,39 @@ class Laboratory:
     def close(self) -> None:
         """Remove everything, also what is known of mutants."""
         remove(self.root)
+
+
+def borrow(request: Request, lender: Cache, cache: Cache) -> bool:
+    """Take a kernel and its work tree over from the cache `lender`; say whether both are there.
+
+    They are hard links, as nothing ever writes to a file of either.
+    """
+    kernel = find_built(request, lender)
+    if kernel is None:
+        return False
+    tree = lender.trees / kernel.key
+    with hold_tree(lender, kernel.key, lambda _: None), cache.scratch() as folder:
+        if not (tree / RECORD).is_file():
+            return False
+        for source, target in ((tree, cache.trees), (kernel.folder, cache.kernels)):
+            link_folder(source, folder / "copy")
+            publish(folder / "copy", target / kernel.key)
+    replace_text(cache.index / request.inputs(), f"{kernel.key}\n")
+    return True
+
+
+def link_folder(source: Path, target: Path) -> None:
+    """Make `target` a folder like `source`, of hard links; but its record is one of its own."""
+    target.mkdir()
+    for name, entry in walk(source, folders=True):
+        copy = target / name
+        if entry.is_dir(follow_symlinks=False):
+            copy.mkdir()
+        elif name == RECORD:
+            # Its date says when the tree was used last.
+            shutil.copy2(entry.path, copy)
+        else:
+            os.link(entry.path, copy, follow_symlinks=False)
 
 
 def settings_toml(patches: Path, places: Places) -> str:

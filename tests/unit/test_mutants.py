@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from harness import paths
 from harness.errors import BuildError, UserError
 from harness.events import Event
+from harness.kernel.filestate import state_of
 from harness.kernel.series import Series, load_series
 from harness.kernel.variant import parse
 from harness.outcomes import Outcome
 from verification import child, mutant_table
 from verification.hunt import Hunter, fate_of, selection_of
-from verification.laboratory import Laboratory, Places, settings_toml, without_hashes
+from verification.laboratory import Laboratory, Places, link_folder, settings_toml, without_hashes
 from verification.mutant import FOLDER, Mutant, load_mutants, parse_mutant
 from verification.verdict import (
     Fate,
@@ -247,6 +248,19 @@ def test_the_settings_of_a_laboratory_are_toml() -> None:
     found = tomllib.loads(settings_toml(Path("/p"), places))
     assert found["paths"] == {"kernel_patches": "/p", "testcases": '/t"'}
     assert found["bases"] == {"mine": "tree:/x"}
+
+
+def test_a_linked_folder_has_the_state_of_the_other(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "linux" / "empty").mkdir(parents=True)
+    (source / "linux" / "a.c").write_text("a", encoding="utf-8")
+    (source / "linux" / "link").symlink_to("a.c")
+    (source / "tree.json").write_text("{}", encoding="utf-8")
+    link_folder(source, tmp_path / "copy")
+    assert state_of(tmp_path / "copy") == state_of(source)
+    assert (tmp_path / "copy" / "linux" / "a.c").samefile(source / "linux" / "a.c")
+    assert not (tmp_path / "copy" / "tree.json").samefile(source / "tree.json")
+    assert (tmp_path / "copy" / "linux" / "empty").is_dir()
 
 
 class NoBuilds(Laboratory):
