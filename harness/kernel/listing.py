@@ -20,6 +20,7 @@ from harness.kernel.trees import RECORD, read_record, remove_tree
 KERNEL, TREE, MODULES = "kernel", "tree", "modules"
 PROGRAMS, IMAGE, CCACHE, SOURCES = "programs", "image", "ccache", "sources"
 SNAPSHOT = "snapshot"
+SELFTESTS = "selftests"
 KCONFIG = "kconfig"
 # Never pruned: the one keeps its own limit, the other saves the longest wait.
 FIXED = (CCACHE, SOURCES)
@@ -70,6 +71,8 @@ def list_items(cache: Cache, watch: Watch = lambda _done, _total: None) -> list[
 def _plain_places(cache: Cache) -> Iterable[tuple[str, Path, str]]:
     for folder in _entries(cache.root / "programs"):
         yield PROGRAMS, folder, "of testcases"
+    for folder in _entries(cache.root / "selftests"):
+        yield SELFTESTS, folder, "of a kernel"
     for file in sorted((cache.root / "images").glob("*.cpio.gz")):
         yield IMAGE, file, "a guest's files"
     for folder in _entries(cache.root / "snapshots"):

@@ -164,7 +164,7 @@ def _read_index(cache: Cache, known: Path) -> Selftests | None:
         found = load_selftests(cache.root / "selftests" / name)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    (found.folder / MANIFEST).touch()
+    found.folder.touch()
     return found
 
 
