@@ -4,26 +4,35 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from harness.kernel.artifact import Kernel
 
-_SYMBOL = re.compile(r"^([0-9a-f]+) \S (\S+)$", re.MULTILINE)
 _FILE = re.compile(r"^--- (\S+)", re.MULTILINE)
 
 
 def kernel_sizes(kernel: Kernel) -> dict[str, int]:
-    """Return the bytes of the kernel's text and of its bzImage; empty where it is not known."""
-    sizes: dict[str, int] = {}
+    """Return the bytes of the kernel's text (with read-only data), data and bss, by vmlinux.
+
+    What it is aligned to hides small differences in the image's own size. Empty where `size`, of
+    the binutils, does not tell.
+    """
     try:
-        text = kernel.system_map.read_text(encoding="utf-8")
-        symbols = {name: int(value, 16) for value, name in _SYMBOL.findall(text)}
-        sizes["text_bytes"] = symbols["_etext"] - symbols["_text"]
-        sizes["bzImage_bytes"] = kernel.bzimage.stat().st_size
-    except (OSError, KeyError):
-        return sizes
-    return sizes
+        argv = ["size", "--format=berkeley", str(kernel.vmlinux)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    except OSError:
+        return {}
+    return parse_size(done.stdout)
+
+
+def parse_size(output: str) -> dict[str, int]:
+    """Return the columns text, data and bss that `size` printed; empty where it did not."""
+    lines = [line.split() for line in output.splitlines()]
+    if len(lines) != 2 or lines[0][:3] != ["text", "data", "bss"]:
+        return {}
+    return {f"{name}_bytes": int(lines[1][place]) for place, name in enumerate(lines[0][:3])}
 
 
 def patch_sizes(patches: Iterable[Path]) -> dict[str, int]:
