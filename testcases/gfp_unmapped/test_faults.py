@@ -52,51 +52,63 @@ def test_fault_injection(
     writes = [f"echo {value} > {name}" for name, value in map(str.split, settings)]
     must(guest, f"cd {INJECTION} && {' && '.join(writes)}")
 
-    now = _Now(outside, counters)
+    cell = _Cell(guest, checks, oracle, outside, counters)
     for order in ORDERS:
         name = f"order {order}"
-        before = _drained(oracle, now)
-        tried = _fail_every_nth(oracle, now, order)
+        cell.drain()
+        before = cell.account()
+        tried = _fail_every_nth(cell, order)
         tried.record(checks, name)
-        check_account(checks, before.account, now.look().account, name=name)
+        check_account(checks, before, cell.account(), name=name)
         judge.absent(f"{name}: what was handed out", oracle.held())
         if tried.refused:
-            _check_leak(guest, checks, oracle, now, name, order, tried.refused[-1])
+            _check_leak(cell, name, order, tried.refused[-1])
         oracle.control("release", "gather")
 
-    before = now.look()
+    before_lent = cell.lent()
     oracle.hold(NEIGHBOURS, PMD_ORDER - 1)
     oracle.control("release")
-    used = now.look().used - before.used
-    reason = f"the cache lends {used} pages more than before"
-    checks.check("ordinary memory stays out of the cache", used == 0, reason)
+    lent = cell.lent() - before_lent
+    reason = f"the cache lends {lent} pages more than before"
+    checks.check("ordinary memory stays out of the cache", lent == 0, reason)
 
 
 @dataclass(frozen=True)
-class _State:
-    """The direct map, and how many pages the cache has lent and has free."""
+class _Cell:
+    """The guest, and what asks it."""
 
-    account: Account
-    used: int
-    free: int
+    guest: Guest
+    checks: Checks
+    oracle: Oracle
+    outside: Callable[[], OutsideView]
+    counters: Callable[[], Counters]
 
+    def account(self) -> Account:
+        return account(self.counters(), self.outside())
 
-class _Now:
-    """Looks at the state of the guest's memory."""
+    def lent(self) -> int:
+        """Return how many pages somebody has of the cache, by its own account."""
+        cache = self.counters().cache
+        return cache["Cached"] - cache["Released"] - cache["Free"]
 
-    def __init__(
-        self, outside: Callable[[], OutsideView], counters: Callable[[], Counters]
-    ) -> None:
-        self._outside, self._counters = outside, counters
+    def drain(self) -> int:
+        """Hold what is free in the cache, and return how many pages are lent then."""
+        cache = self.counters().cache
+        if cache["Free"]:
+            self.oracle.hold(cache["Free"], 0, "unmapped")
+        return cache["Cached"] - cache["Released"]
 
-    def free(self) -> int:
-        return self._counters().cache["Free"]
+    def refused(self, order: int, nth: int) -> bool:
+        """Return whether a chunk is refused when the nth allocation on the way to it fails."""
+        try:
+            self.oracle.hold(1, order, "unmapped", f"nth={nth}")
+        except CommandFailed:
+            return True
+        return False
 
-    def look(self) -> _State:
-        counters = self._counters()
-        cache = counters.cache
-        used = cache["Cached"] - cache["Released"] - cache["Free"]
-        return _State(account(counters, self._outside()), used, cache["Free"])
+    def next_is_whole(self, order: int) -> None:
+        """See to it that the next refill has to split a block."""
+        self.oracle.control(f"whole 1 {max(order, PMD_ORDER)}")
 
 
 @dataclass
@@ -116,62 +128,47 @@ class _Tried:
         checks.check(f"{name}: each failure leaves the account right", not self.wrong, text)
 
 
-def _drained(oracle: Oracle, now: _Now) -> _State:
-    """Hold what is free in the cache, and return the state then."""
-    if free := now.free():
-        oracle.hold(free, 0, "unmapped")
-    return now.look()
-
-
-def _fail_every_nth(oracle: Oracle, now: _Now, order: int) -> _Tried:
+def _fail_every_nth(cell: _Cell, order: int) -> _Tried:
     """Ask for a chunk of 2^`order` pages with its nth allocation failing, for each n there is."""
     tried = _Tried()
+    first = cell.account()
+    known = first.mapped + first.cached
     for nth in range(1, MOST + 1):
-        oracle.control(f"whole 1 {max(order, PMD_ORDER)}")
-        before = _drained(oracle, now)
-        try:
-            oracle.hold(1, order, "unmapped", f"nth={nth}")
-            got = 1 << order
-        except CommandFailed:
-            got = 0
-        faults = oracle.faults()
-        after = now.look()
-        tried.faults += faults
-        if not got:
+        cell.next_is_whole(order)
+        before = cell.drain()
+        got = 1 << order
+        if cell.refused(order, nth):
             tried.refused.append(nth)
-        if after.used - before.used != got:
-            lent = after.used - before.used
+            got = 0
+        faults = cell.oracle.faults()
+        tried.faults += faults
+        if (lent := cell.lent() - before) != got:
             tried.wrong.append(f"failure {nth}: {got} pages handed out, {lent} by the account")
-        known = before.account.mapped + before.account.cached
-        if (found := after.account.mapped + after.account.cached) != known:
-            tried.wrong.append(
-                f"failure {nth}: {known - found} bytes are neither mapped nor cached"
-            )
+        now = cell.account()
+        if (found := now.mapped + now.cached) != known:
+            tried.wrong.append(f"failure {nth}: {known - found} bytes neither mapped nor cached")
         if not faults:
             tried.ended = bool(got)
             break
     return tried
 
 
-def _check_leak(
-    guest: Guest, checks: Checks, oracle: Oracle, now: _Now, name: str, order: int, nth: int
-) -> None:
+def _check_leak(cell: _Cell, name: str, order: int, nth: int) -> None:
     """Repeat the last failure that refused the request: no memory may be lost."""
-    oracle.control(f"whole 1 {max(order, PMD_ORDER)}")
-    _drained(oracle, now)
-    before = _memory_free(guest)
+    cell.drain()
+    cell.oracle.control("gather")
+    before = _memory_free(cell.guest)
     refused = 0
     for _ in range(REPEATS):
-        try:
-            oracle.hold(1, order, "unmapped", f"nth={nth}")
-        except CommandFailed:
-            refused += 1
-    lost = before - _memory_free(guest)
+        cell.next_is_whole(order)
+        refused += cell.refused(order, nth)
+    cell.oracle.control("gather")
+    lost = before - _memory_free(cell.guest)
     reason = f"{lost} kB less are free after {refused} refusals"
-    checks.check(
-        f"{name}: no memory is lost", refused == REPEATS and lost < LEAST_LEAK_KB // 2, reason
-    )
+    kept = refused == REPEATS and lost < LEAST_LEAK_KB // 2
+    cell.checks.check(f"{name}: no memory is lost", kept, reason)
 
 
 def _memory_free(guest: Guest) -> int:
+    """Return how much memory nobody has, in kB."""
     return int(must(guest, "sed -n 's/^MemFree: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"))
