@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from harness.errors import GuestDied
 from harness.events import Listener, TestCheck
 from harness.outcomes import Outcome
+from harness.testing.cut_short import names_of_module, results_until
 from harness.testing.known_issues import Judged, KnownIssue, judge_check
 from harness.testing.ktap import KtapResult, parse_ktap
 
@@ -41,7 +43,9 @@ class Checks:
         listen: Listener,
         subtests: pytest.Subtests,
         limit: float,
+        sources: Path,
     ) -> None:
+        """`sources` is the folder of the testcases and of the modules that they load."""
         self._cell = cell
         self._test = test
         self._guest = guest
@@ -49,6 +53,7 @@ class Checks:
         self._listen = listen
         self._subtests = subtests
         self._limit = limit
+        self._sources = sources
         self.results: list[tuple[str, Judged]] = []
         self.recording = False
 
@@ -91,7 +96,8 @@ class Checks:
         """Load one of our modules; each KTAP line in the kernel's log becomes a check.
 
         The module is unloaded again. Returns what the kernel logged meanwhile. Where the guest
-        dies, what was reported before is recorded first.
+        dies, what was reported before is recorded first, the death for the test that ran, and
+        that the others did not run.
 
         Raises:
             GuestDied: the kernel did not survive it.
@@ -106,9 +112,11 @@ class Checks:
         guest = self._guest
         try:
             done = guest.run(script, timeout=timeout or self._limit)
-        except GuestDied:
+        except GuestDied as death:
             console = (guest.folder / "console.log").read_text(errors="replace")
-            self.lines(console.partition(mark)[2])
+            said = console.partition(mark)[2].splitlines()
+            for result in results_until(said, death, names_of_module(self._sources, name)):
+                self.result(result)
             raise
         log = done.stdout.decode(errors="replace").partition("\n")[2]
         results = self.lines(log)

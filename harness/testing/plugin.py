@@ -292,6 +292,7 @@ class CellSession:
             listen=self._emit,
             subtests=subtests,
             limit=self._plan.test_limit * max(self._plan.stress, 1.0),
+            sources=request.config.rootpath,
         )
         checks: Checks = running.checks
         return checks
