@@ -266,9 +266,7 @@ class _Build:
             "profile": request.profile.name,
             "release": release,
             "base": asdict(request.base),
-            "series": {"name": str(series), "patchset_hash": series.patchset_hash()}
-            if series
-            else None,
+            "series": {"name": str(series), "patchset_hash": request.patchset} if series else None,
             "commit": patched.commit,
             "tree": patched.digest,
             "compiler": request.compiler.identity,

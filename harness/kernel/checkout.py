@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import UserError
 from harness.kernel import recipe
 from harness.kernel.apply import apply_patches
 from harness.kernel.cache import Cache, check_space, digest_json, no_space
@@ -70,6 +71,7 @@ def patch_source(folder: Path, request: Request, cache: Cache, teller: Teller) -
 
     Raises:
         BuildError: build.apply: a patch does not apply.
+        UserError: the patches are no longer those that the request was made for.
         GitError: the store can't be used.
     """
     git = init_scratch(folder / GIT, folder / SOURCE, Git(cache.store), request.base.commit)
@@ -82,6 +84,11 @@ def patch_source(folder: Path, request: Request, cache: Cache, teller: Teller) -
             f"{request.variant.base} ({request.base.identity})",
             lambda done: teller.phase("apply", done, len(patches)),
         )
+        if request.series.patchset_hash() != request.patchset:
+            raise UserError(
+                f"the patches of {request.series} were changed while they were applied",
+                hint="do it again once they are as they should be",
+            )
     return Patched(git, commit, git.run("rev-parse", f"{commit}^{{tree}}").strip())
 
 

@@ -190,7 +190,7 @@ def _entry_key(request: Request) -> str:
             "format": _FORMAT,
             "base": request.base.identity,
             "tree": request.base.tree,
-            "patches": request.series.patchset_hash() if request.series else "",
+            "patches": request.patchset,
             "compiler": request.compiler.identity,
             "recipe": recipe.VERSION,
         }

@@ -37,8 +37,10 @@ class Where:
 class Request:
     """A build: of which variant, on which base, with which patches, configuration and tools.
 
-    `lenient` lets what the series itself asks for go unheeded: before its last patch the
-    symbols may not exist. `left_out` is what only kernels of other versions are asked.
+    `patchset` is the series' patchset_hash at the time when this was made: the files may change
+    while a build runs, which is not that of the new ones then. `lenient` lets what the series
+    itself asks for go unheeded: before its last patch the symbols may not exist. `left_out` is
+    what only kernels of other versions are asked.
     """
 
     variant: Variant
@@ -47,6 +49,7 @@ class Request:
     series: Series | None
     wanted: Merged
     compiler: Compiler
+    patchset: str = ""
     lenient: bool = False
     left_out: tuple[FragmentRequest, ...] = ()
 
@@ -56,7 +59,7 @@ class Request:
             {
                 "base": self.base.identity,
                 "tree": self.base.tree,
-                "patches": self.series.patchset_hash() if self.series else "",
+                "patches": self.patchset,
                 "start": self.profile.start,
                 "config": sorted(request.text() for request in self.wanted.requests),
                 "compiler": self.compiler.identity,
@@ -70,7 +73,7 @@ class Request:
         if self.series is None or patches >= len(self.series.patches):
             return self
         series = replace(self.series, patches=self.series.patches[:patches])
-        return replace(self, series=series, lenient=True)
+        return replace(self, series=series, patchset=series.patchset_hash(), lenient=True)
 
     def required(self) -> Merged:
         """Return what must be found in the final configuration."""
@@ -120,5 +123,6 @@ def resolve(
         series,
         merge(asked),
         find_compiler(compiler),
+        patchset=series.patchset_hash() if series else "",
         left_out=tuple(left_out),
     )

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.events import BuildProgress, Event, Message
+from harness.events import BuildProgress, Event, Listener, Message
 from harness.kernel.artifact import Kernel
 from harness.kernel.builder import obtain
 from harness.kernel.cache import Cache
@@ -83,11 +83,11 @@ class Project:
             [*GIT, *arguments], cwd=folder, check=True, capture_output=True, text=True
         ).stdout
 
-    def obtain(self, variant: str = "mini") -> Kernel:
+    def obtain(self, variant: str = "mini", *, listen: Listener | None = None) -> Kernel:
         return obtain(
             parse(variant),
             "fast",
-            listen=self.events.append,
+            listen=listen or self.events.append,
             aliases=self.bases,
             series_folder=self.patches,
             config_folder=self.config,

@@ -17,10 +17,12 @@ import psutil
 import pytest
 
 from harness.errors import BuildError, InfrastructureError, UserError
+from harness.events import BuildProgress, Event
 from harness.kernel import builder, recipe
 from harness.kernel.artifact import load_kernel
 from harness.kernel.cache import discard
 from harness.kernel.check import check_series
+from harness.kernel.series import hash_patches
 from harness.kernel.variant import parse
 from harness.outcomes import Outcome
 from tests.unit.kernel.project import Project
@@ -139,6 +141,38 @@ def test_a_patch_that_is_no_mail(project: Project) -> None:
         project.obtain("mini+fix@v1")
     assert caught.value.outcome is Outcome.BUILD_APPLY
     assert caught.value.lines
+
+
+def test_patches_that_change_while_they_are_built_are_built_again(project: Project) -> None:
+    folder = project.edit(ONE_TO_TEN)
+    patch = next(folder.glob("*.patch"))
+    other = patch.read_bytes().replace(b"return 10;", b"return 11;")
+
+    def change(event: Event) -> None:
+        project.events.append(event)
+        if isinstance(event, BuildProgress) and event.phase == "compile":
+            patch.write_bytes(other)
+
+    old = project.obtain("mini+fix@v1", listen=change)
+    new = project.obtain("mini+fix@v1")
+    assert not new.cached and new.key != old.key
+    hashes = [
+        json.loads((kernel.folder / "meta.json").read_text())["series"]["patchset_hash"]
+        for kernel in (old, new)
+    ]
+    assert hashes[0] != hashes[1] == hash_patches([other])
+
+
+def test_patches_that_change_while_they_are_applied(project: Project) -> None:
+    folder = project.edit(ONE_TO_TEN)
+    patch = next(folder.glob("*.patch"))
+
+    def change(event: Event) -> None:
+        if isinstance(event, BuildProgress) and event.phase == "apply" and event.done:
+            patch.write_bytes(patch.read_bytes() + b"\n")
+
+    with pytest.raises(UserError, match="changed while they were applied"):
+        project.obtain("mini+fix@v1", listen=change)
 
 
 def test_a_symbol_that_does_not_stick(project: Project) -> None:
