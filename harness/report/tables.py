@@ -24,6 +24,8 @@ WIDTH = 100
 _MOST_CHECKS = 6
 _MOST_LINES = 12
 _MOST_SIDE_BY_SIDE = 3
+# What most testcases' names need without their area.
+_NARROW = 24
 
 
 def print_tables(results: Results, folder: Path, console: Console | None = None) -> None:
@@ -55,15 +57,28 @@ def print_tables(results: Results, folder: Path, console: Console | None = None)
 
 
 def outcome_table(results: Results) -> Table:
-    """Return the table of testcases by variants."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.add_column("testcase", overflow="fold")
+    """Return the table of testcases by variants, and by profiles where there are several.
+
+    Where there is little room, an area's name stands above its testcases.
+    """
     heads, _ = column_heads(results.cells, _room(results))
+    narrow = heads != column_names(results.cells)
+    padding = (0, 1, 0, 0) if narrow else (0, 1)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", padding=padding)
+    table.add_column("testcase", overflow="fold", min_width=_NARROW if narrow else None)
     for cell in results.cells:
-        table.add_column(heads[cell.cell], overflow="fold")
+        head = heads[cell.cell]
+        most = max(11, *map(len, head.splitlines())) if narrow else None
+        table.add_column(head, overflow="fold", max_width=most)
+    above = ""
     for row in results.matrix:
-        cells = [_outcome(row.outcomes.get(cell.cell)) for cell in results.cells]
-        table.add_row(Text(printable(row.test)), *cells)
+        outcomes = [_outcome(row.outcomes.get(cell.cell)) for cell in results.cells]
+        area, _, name = row.test.partition("/")
+        if narrow and area != above:
+            table.add_row(Text(printable(area)))
+            above = area
+        shown = f" {name or area}" if narrow else row.test
+        table.add_row(Text(printable(shown)), *outcomes)
     return table
 
 
