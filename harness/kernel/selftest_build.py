@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -47,7 +48,7 @@ from harness.kernel.variant import Variant
 from harness.outcomes import Outcome
 
 # Part of every key: count it up when what comes out changes.
-VERSION = 2
+VERSION = 3
 SELFTESTS = "tools/testing/selftests"
 # What the selftests and the headers for user space are made from; what a tree lacks is left out.
 _SOURCES = (
@@ -82,6 +83,13 @@ _RUN = re.compile(r"^\s*(?:CATEGORY=\S+\s+)?run_test\s+(?P<words>[^#|;&]*\S)\s*$
 # What run_vmtests.sh has set before it runs them, or leaves to the machine.
 _VARIABLES = {"mnt": "/tmp/kselftest-huge", "half_ufd_size_MB": "64", "mod": ""}  # noqa: S108
 _SCRIPT = "run_vmtests.sh"
+_LINE_BUFFERED = """\
+#include <stdio.h>
+static void __attribute__((constructor)) line_buffered(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+}
+"""
 # Printed by a rule of ours, by which make tells what a collection consists of.
 _LIST = (
     "patchbed-list: ; @printf 'program %s\\n' $(notdir $(TEST_GEN_PROGS) $(TEST_CUSTOM_PROGS));"
@@ -227,7 +235,7 @@ class _Build:
         made.mkdir()
         listed = self._make("--eval", _LIST, "patchbed-list", f"OUTPUT={made}", folder=place)
         kinds = parse_list(listed)
-        static = ("USERCFLAGS=-static", "USERLDFLAGS=-static")
+        static = ("USERCFLAGS=-static", f"USERLDFLAGS=-static {self._line_buffered()}")
         targets = [str(made / name) for name in self._only] or ["all"]
         output = self._make(
             "-k", "-Otarget", f"OUTPUT={made}", *static, *targets, folder=place, may_fail=True
@@ -242,6 +250,25 @@ class _Build:
         if self._only:
             programs = tuple(program for program in programs if program.name in self._only)
         return _publishable(made, collection, programs, place)
+
+    def _line_buffered(self) -> Path:
+        """Return an object that has the program it is linked with write line by line.
+
+        Into a pipe, programs before 6.4 write late; those that fork then say all of it twice.
+        """
+        file = self._source.parent / "line-buffered.o"
+        argv = [self._request.compiler.command, "-x", "c", "-c", "-O2", "-o", str(file), "-"]
+        done = subprocess.run(
+            argv, input=_LINE_BUFFERED, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise BuildError(
+                Outcome.BUILD_COMPILE,
+                "no program for user space compiles here",
+                lines=tuple(done.stderr.splitlines()[:5]),
+                hint="install libc6-dev",
+            )
+        return file
 
     def _program(self, program: Selftest, made: Path, reasons: Mapping[str, str]) -> Selftest:
         if program.reason or (made / program.name).is_file():

@@ -6,13 +6,18 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from harness.testing.oracle import must
 
 if TYPE_CHECKING:
     from harness.guest.guest import Guest
 
+# Seconds; the most that the kernel takes.
+_NO_STALL = 300
 _MARKS = itertools.count(1)
 # lib/test_vmalloc.c, at its end, for each kind of test.
 _VMALLOC = re.compile(r"Summary: (?P<name>\w+) passed: (?P<passed>\d+) failed: (?P<failed>\d+)")
@@ -66,6 +71,18 @@ def load_own(guest: Guest, name: str, *parameters: str, timeout: float) -> Loade
     lines = tuple(log.rpartition(mark)[2].splitlines())
     said = done.stderr.decode(errors="replace").strip()
     return Loaded(done.status, said, lines)
+
+
+@contextmanager
+def without_watchdogs(guest: Guest) -> Iterator[None]:
+    """Have no watchdog bark meanwhile at a module that keeps its CPU for as long as it takes."""
+    soft = "/proc/sys/kernel/watchdog"
+    stall = "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout"
+    before = must(guest, f"cat {soft} {stall}").split()
+    must(guest, f"echo 0 > {soft}; echo {_NO_STALL} > {stall}")
+    yield
+    if guest.death is None:
+        must(guest, f"echo {before[0]} > {soft}; echo {before[1]} > {stall}")
 
 
 def vmalloc_tallies(lines: Iterable[str]) -> list[Tally]:

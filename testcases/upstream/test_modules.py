@@ -15,6 +15,7 @@ from harness.testing.upstream import (
     load_own,
     meminit_tallies,
     vmalloc_tallies,
+    without_watchdogs,
 )
 
 # All kinds of test in test_vmalloc but align_shift_alloc_test (64), which is meant to fail.
@@ -47,7 +48,8 @@ def test_bpf(guest: Guest, checks: Checks) -> None:
     With the compiler on: none may be left to the interpreter.
     """
     guest.run("echo 1 > /proc/sys/net/core/bpf_jit_enable")
-    loaded = load_own(guest, "test_bpf", timeout=LIMIT)
+    with without_watchdogs(guest):
+        loaded = load_own(guest, "test_bpf", timeout=LIMIT)
     tallies = bpf_tallies(loaded.lines)
     _record(checks, loaded, tallies)
     for tally in tallies:
@@ -92,7 +94,8 @@ def test_free_pages(guest: Guest, checks: Checks) -> None:
     leak of even one in twenty would fill the guest's memory.
     """
     before = _free_kilobytes(guest)
-    loaded = load_own(guest, "test_free_pages", timeout=LIMIT)
+    with without_watchdogs(guest):
+        loaded = load_own(guest, "test_free_pages", timeout=LIMIT)
     done = any("Test completed" in line for line in loaded.lines)
     checks.check("it completes", loaded.status == 0 and done, loaded.said)
     lost = before - _free_kilobytes(guest)
