@@ -68,7 +68,7 @@ def outcome_table(results: Results) -> Table:
     table.add_column("testcase", overflow="fold", min_width=_NARROW if narrow else None)
     for cell in results.cells:
         head = heads[cell.cell]
-        most = max(11, *map(len, head.splitlines())) if narrow else None
+        most = max(9, *map(len, head.splitlines())) if narrow else None
         table.add_column(head, overflow="fold", max_width=most)
     above = ""
     for row in results.matrix:
