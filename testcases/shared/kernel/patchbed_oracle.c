@@ -7,9 +7,11 @@
  *               hold COUNT ORDER [WORD ...]          allocate and keep, see words[] below
  *               fill WORD                            write a 64-bit word all over what is held
  *               release                              free all that is held
+ *               drop FIRST COUNT                     free some of it, by number from 0 on
  *               scatter COUNT                        see scatter() below
+ *               fragment COUNT ORDER                 see fragment() below
  *               whole COUNT ORDER                    see whole_first() below
- *               gather                               free what scatter and whole keep
+ *               gather                               free what these three keep
  *               settle                               see settle() below
  *   held      read: the held pages as the oracles see them
  *   contents  read: what each held chunk contains
@@ -215,6 +217,21 @@ static void let_go(struct list_head *list)
 	}
 }
 
+/* Free count of the held chunks, from number first on in the order of their allocation. */
+static void drop(unsigned int first, unsigned int count)
+{
+	struct chunk *chunk, *next;
+	unsigned int number = 0;
+	LIST_HEAD(dropped);
+
+	list_for_each_entry_safe(chunk, next, &held, list) {
+		if (number >= first && number - first < count)
+			list_move_tail(&chunk->list, &dropped);
+		number++;
+	}
+	let_go(&dropped);
+}
+
 static struct page *alloc_as_asked(const struct request *request, unsigned int order)
 {
 	static DEFINE_SPINLOCK(held_meanwhile);
@@ -413,6 +430,79 @@ static int scatter(unsigned int count)
 	return error;
 }
 
+/* Without reclaim, which would have the very cache that is to be tested give back what it has. */
+#define NO_PRESSURE ((GFP_KERNEL & ~__GFP_RECLAIM) | __GFP_NOWARN)
+
+static int take_all_blocks(struct list_head *blocks)
+{
+	unsigned int order = PMD_SHIFT - PAGE_SHIFT;
+	struct page *block;
+
+	while ((block = alloc_pages(NO_PRESSURE, order))) {
+		int error = keep(blocks, block, order);
+
+		if (error) {
+			__free_pages(block, order);
+			return error;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Make a block pieces of 2^order pages, each allocated on its own, and free every second one. */
+static int free_every_second(struct chunk *block, unsigned int order)
+{
+	unsigned long pages = 1UL << block->order, step = 1UL << order, i;
+	int error;
+
+	block->order = order;
+	for (i = step; i < pages; i += step) {
+		struct page *piece = block->page + i;
+
+		/* Only the first page of a block that is not compound has a count. */
+		init_page_count(piece);
+		if (i & step) {
+			__free_pages(piece, order);
+			continue;
+		}
+		error = keep(&keepers, piece, order);
+		if (error) {
+			__free_pages(piece, order);
+			return error;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Leave nobody a block of 2M in one piece: take all that there are and free every second piece of
+ * 2^order pages of count of them. Those pieces are about all the memory that is free then. Small
+ * ones are first in line on one CPU: call it and what follows under taskset.
+ */
+static int fragment(unsigned int count, unsigned int order)
+{
+	LIST_HEAD(blocks);
+	int error;
+
+	if (order >= PMD_SHIFT - PAGE_SHIFT)
+		return -EINVAL;
+	error = take_all_blocks(&blocks);
+	while (!error && count-- && !list_empty(&blocks)) {
+		/* From both ends: blocks of one zone came first, those of another last. */
+		struct list_head *next = count & 1 ? blocks.next : blocks.prev;
+		struct chunk *block = list_entry(next, struct chunk, list);
+
+		list_move_tail(&block->list, &keepers);
+		error = free_every_second(block, order);
+	}
+	/* What a zone had to keep back before it can part with now. */
+	if (!error)
+		error = take_all_blocks(&blocks);
+	list_splice_tail(&blocks, &keepers);
+	return error;
+}
+
 static bool all_whole(struct page *block, unsigned int order)
 {
 	unsigned long i;
@@ -471,7 +561,7 @@ static int settle(void)
 
 static int obey(char *command)
 {
-	unsigned int count, order;
+	unsigned int count, number, order;
 	u64 value;
 
 	if (!strcmp(command, "release")) {
@@ -488,8 +578,14 @@ static int obey(char *command)
 		return hold_command(command + 5);
 	if (!strncmp(command, "fill ", 5) && !kstrtou64(command + 5, 0, &value))
 		return fill(value);
+	if (sscanf(command, "drop %u %u", &number, &count) == 2) {
+		drop(number, count);
+		return 0;
+	}
 	if (sscanf(command, "scatter %u", &count) == 1)
 		return scatter(count);
+	if (sscanf(command, "fragment %u %u", &count, &order) == 2)
+		return fragment(count, order);
 	if (sscanf(command, "whole %u %u", &count, &order) == 2)
 		return whole_first(count, order);
 	return -EINVAL;

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""U15: the cache is refilled where no block of 2M is free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from harness.guest.guest import Guest
+from harness.measure.directmap import OutsideView
+from harness.testing.audit import Auditor, hold_pieces
+from harness.testing.checks import Checks
+from harness.testing.counters import Counters
+from harness.testing.judging import Judge
+from harness.testing.oracle import CommandFailed, Oracle
+from harness.testing.testcase import testcase
+
+PMD_ORDER = 9
+# Blocks of which every second piece is free: there is half of that, and more than is asked for.
+FRAGMENTED = 64
+ORDERS = (8, 4, 0)
+LARGER = 8
+# More than is held.
+ALL = 1 << 20
+# Requests above this order give up where they can't be served; smaller ones kill for memory.
+COSTLY_ORDER = 4
+
+
+@testcase("U15-fragmented", needs_feature=True, config=["DEBUG_FS"], clean=True)
+def test_fragmented(
+    guest: Guest,
+    checks: Checks,
+    oracle: Oracle,
+    judge: Judge,
+    counters: Callable[[], Counters],
+    outside: Callable[[], OutsideView],
+) -> None:
+    """If this failed, the cache would serve nobody, or hand out mapped pages, on old machines.
+
+    With nothing larger free than pieces of 2^order pages it takes those. Every page that it
+    hands out is absent, and what it can't get in one piece it refuses.
+    """
+    free = counters().cache["Free"]
+    if free:
+        oracle.hold(free, 0, "unmapped")
+    auditor = Auditor(guest, checks, counters, outside)
+    for order in ORDERS:
+        oracle.control(f"fragment {FRAGMENTED} {order}")
+        _check_pieces(guest, checks, oracle, judge, auditor, order)
+        oracle.control("gather", f"drop {free} {ALL}")
+        auditor.check(f"order {order}, memory is free again", 0)
+
+
+def _check_pieces(
+    guest: Guest, checks: Checks, oracle: Oracle, judge: Judge, auditor: Auditor, order: int
+) -> None:
+    """Take single unmapped pages, and larger ones, while pieces of `order` are all there is."""
+    name = f"order {order}"
+    free = auditor.read().free
+    first = len(oracle.held())
+    if free:
+        oracle.hold(free, 0, "unmapped")
+    refills = hold_pieces(guest, oracle, PMD_ORDER)
+    small = min(refills, default=PMD_ORDER) < PMD_ORDER
+    checks.check(f"{name}: served from smaller pieces", small, f"refills by order: {refills}")
+    pages = oracle.held()[first:]
+    judge.absent(f"{name}: single pages", pages)
+    auditor.check(f"{name}: single pages", len(pages))
+
+    single = len(oracle.held())
+    # Refused or absent, either is right: there may be such a piece.
+    with suppress(CommandFailed):
+        oracle.hold(LARGER, max(order + 1, COSTLY_ORDER), "unmapped")
+    larger = oracle.held()[single:]
+    if larger:
+        judge.absent(f"{name}: larger pieces", larger)
+    auditor.check(f"{name}: larger pieces", len(pages) + len(larger))
