@@ -20,7 +20,8 @@ def _testcases(config: Path | None = None) -> Path:
     return file.resolve().parent / load_settings(file).paths.testcases
 
 
-def _complete_area(incomplete: str) -> list[str]:
+def complete_area(incomplete: str) -> list[str]:
+    """Return the areas that begin with what was typed; none where there is trouble."""
     from harness.errors import PatchbedError
     from harness.testing.draft import areas
 
@@ -38,7 +39,7 @@ def _group() -> None:
 @app.command()
 def new(
     area: Annotated[
-        str, typer.Argument(help="Its folder: gfp_unmapped, ...", autocompletion=_complete_area)
+        str, typer.Argument(help="Its folder: gfp_unmapped, ...", autocompletion=complete_area)
     ],
     name: Annotated[str, typer.Argument(help="What it is called: late-unmap.")],
     program: Annotated[

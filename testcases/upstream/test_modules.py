@@ -23,6 +23,9 @@ VMALLOC_TESTS = 0x7FF & ~64
 VMALLOC_THREADS = 4
 VMALLOC_LOOPS = 50
 LIMIT = 300.0
+# Of test_bpf's programs, of which every kernel has at least so many.
+BPF_PROGRAMS = 400
+BPF_ALL = 1000
 
 
 @testcase("K3-test-vmalloc", config=["TEST_VMALLOC"], profile="upstream")
@@ -42,20 +45,30 @@ def test_vmalloc(guest: Guest, checks: Checks, stress: float) -> None:
 
 
 @testcase("K4-test-bpf", config=["TEST_BPF", "BPF_JIT"], profile="upstream", clean=True)
-def test_bpf(guest: Guest, checks: Checks) -> None:
+def test_bpf(guest: Guest, checks: Checks, stress: float) -> None:
     """If this failed, BPF programs, whose code is in pages of module_alloc, would run wrong.
 
-    With the compiler on: none may be left to the interpreter.
+    With the compiler on: none may be left to the interpreter. The suite's later programs, which
+    try every size of operand, take minutes under emulation: they come with more --stress.
     """
     guest.run("echo 1 > /proc/sys/net/core/bpf_jit_enable")
-    with without_watchdogs(guest):
-        loaded = load_own(guest, "test_bpf", timeout=LIMIT)
-    tallies = bpf_tallies(loaded.lines)
-    _record(checks, loaded, tallies)
-    for tally in tallies:
-        reason = f"{tally.interpreted} programs were interpreted"
-        checks.check(f"{tally.name}: all compiled", tally.interpreted == 0, reason)
-    checks.check("it loads", loaded.status == 0, loaded.said)
+    last = round(BPF_PROGRAMS * stress) - 1
+    some = [f"test_range=0,{last}"] if last < BPF_ALL else []
+    for suite, parameters in (
+        ("test_bpf", some),
+        ("test_tail_calls", []),
+        ("test_skb_segment", []),
+    ):
+        with without_watchdogs(guest):
+            loaded = load_own(
+                guest, "test_bpf", f"test_suite={suite}", *parameters, timeout=LIMIT * stress
+            )
+        tallies = bpf_tallies(loaded.lines)
+        _record(checks, loaded, tallies)
+        for tally in tallies:
+            reason = f"{tally.interpreted} programs were interpreted"
+            checks.check(f"{tally.name}: all compiled", tally.interpreted == 0, reason)
+        checks.check(f"{suite}: it loads", loaded.status == 0, loaded.said)
 
 
 def _test_meminit(guest: Guest, checks: Checks) -> None:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli.main import app
+from harness.cli.test import complete_area
 from harness.errors import UserError
 from harness.testing import draft
 from harness.testing.draft import areas, make_draft
@@ -118,3 +119,12 @@ def test_the_command_says_what_it_made_and_what_comes_next(
     assert "made     testcases/gfp_unmapped/test_late_unmap.py" in done.output
     assert "patchbed run -k U15-late-unmap" in done.output
     assert draft.areas(testcases) == ["counters", "gfp_unmapped"]
+
+
+def test_areas_are_completed(testcases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (testcases.parent / "patchbed.toml").write_text('[paths]\ntestcases = "testcases"\n')
+    monkeypatch.chdir(testcases.parent)
+    assert complete_area("gf") == ["gfp_unmapped"]
+    assert complete_area("") == ["counters", "gfp_unmapped"]
+    (testcases.parent / "patchbed.toml").write_text("nonsense")
+    assert complete_area("gf") == []
