@@ -19,7 +19,7 @@ static void describe_order(const unsigned int *order, char *description)
 static const void *order_gen_params(const void *previous, char *description) __maybe_unused;
 KUNIT_ARRAY_PARAM(order, orders, describe_order);
 
-static struct page *alloc_unmapped(unsigned int order, gfp_t more)
+static inline struct page *alloc_unmapped(unsigned int order, gfp_t more)
 {
 	return alloc_pages(GFP_KERNEL | __GFP_NOWARN | PATCHBED_UNMAPPED | more, order);
 }
