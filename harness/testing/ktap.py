@@ -141,7 +141,8 @@ class _Parser:
 
     def _plan(self, match: re.Match[str]) -> None:
         level = self._level(len(match["indent"]))
-        if level.planned is not None or (level.children and level.indent):
+        # A plan may come last, but only where it is that of the whole.
+        if level.children and (level.planned is not None or level.indent):
             level = self._begin(level.indent)
         level.planned = int(match["count"])
         if match["reason"] is not None and level.planned == 0:

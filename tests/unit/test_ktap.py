@@ -209,6 +209,12 @@ def test_more_results_than_planned_is_an_error() -> None:
     assert outcomes("KTAP version 1\n1..1\nok 1 one\nok 2 two\n")["plan"] is Outcome.TEST_ERROR
 
 
+def test_a_plan_may_come_last_or_twice() -> None:
+    passed = {"one": Outcome.PASS, "two": Outcome.PASS}
+    assert outcomes("TAP version 13\nok 1 one\nok 2 two\n1..2\n") == passed
+    assert outcomes("TAP version 13\n1..2\n1..2\nok 1 one\nok 2 two\n") == passed
+
+
 def test_a_missing_plan_is_none() -> None:
     assert outcomes("KTAP version 1\nok 1 one\nok 2 two\n") == {
         "one": Outcome.PASS,
