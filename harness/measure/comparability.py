@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+_DEFINED = re.compile(r"^\+(?:menu)?config[ \t]+([A-Z0-9_]+)[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Circumstances:
     """All that has to be the same for two variants: `facts` by name, and the kernel's config.
 
-    `own` are the symbols that the variant's series sets: they alone may differ.
+    `own` are the symbols that the variant's series sets or defines: they alone may differ.
     """
 
     facts: Mapping[str, str]
@@ -52,6 +55,11 @@ def own_symbols(lines: Sequence[str]) -> frozenset[str]:
     """Return the symbols that a series' configuration lines set: "CONFIG_X=y", "# CONFIG_X ..."."""
     names = (line.removeprefix("# ").partition("=")[0].split()[0] for line in lines if line.strip())
     return frozenset(name.removeprefix("CONFIG_") for name in names)
+
+
+def defined_symbols(patch: str) -> frozenset[str]:
+    """Return the symbols that the text of a patch defines, by lines that it adds to Kconfig."""
+    return frozenset(_DEFINED.findall(patch))
 
 
 def _differences(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from harness.kernel.variant import parse
+from harness.kernel.variant import Variant, parse
 from harness.measure.comparability import Difference
 from harness.measure.comparison import Comparison, Finding, Kept, Pair
 from harness.measure.metric import MetricClass
@@ -20,7 +20,7 @@ from harness.results.measurements import StoredPlan
 
 TERMINAL = 100
 MAIL = 78
-_SHORT = {Verdict.INCONCLUSIVE: "INCONCL."}
+_SHORT = {Verdict.INCONCLUSIVE: "INCONCL.", Verdict.EQUIVALENT: "EQUIV."}
 _MOST_OTHERS = 8
 
 
@@ -62,22 +62,23 @@ class Compared:
 
 def short_labels(variants: Sequence[str]) -> dict[str, str]:
     """Return a short name for each variant: "base", "v1", or more where that is not unique."""
-    unique = list(dict.fromkeys(variants))
-    parsed = {name: parse(name) for name in unique}
-    tries = (
-        {name: one.version or "base" for name, one in parsed.items()},
-        {
-            name: f"{one.series}@{one.version}" if one.series else one.base
+    parsed = {name: parse(name) for name in variants}
+    for shorten in (_by_version, _by_series):
+        chosen = {
+            name: "placebo" if one.series == "placebo" else shorten(one)
             for name, one in parsed.items()
-        },
-    )
-    chosen = dict(tries[0])
-    for name in unique:
-        if list(tries[0].values()).count(tries[0][name]) > 1:
-            chosen[name] = tries[1][name] if parsed[name].series != "placebo" else "placebo"
-    if len(set(chosen.values())) < len(chosen):
-        return {name: name for name in unique}
-    return chosen
+        }
+        if len(set(chosen.values())) == len(chosen):
+            return chosen
+    return {name: name for name in parsed}
+
+
+def _by_version(variant: Variant) -> str:
+    return variant.version or "base"
+
+
+def _by_series(variant: Variant) -> str:
+    return f"{variant.series}@{variant.version}" if variant.series else variant.base
 
 
 def exit_code(compared: Compared) -> int:
@@ -109,10 +110,10 @@ def report_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
         lines += [*_workload(compared, workload, width), ""]
     for part in (
         _gates(compared, width),
-        _kept(compared),
-        _failures(compared),
+        [line for text in _kept(compared) for line in _wrap(text, width)],
+        [line for text in _failures(compared) for line in _wrap(text, width)],
         _others(compared, width),
-        _footprint(compared),
+        _footprint(compared, width),
         _trust(compared, width),
     ):
         lines += [*part, ""] if part else []
@@ -142,7 +143,8 @@ def _head(compared: Compared, width: int) -> list[str]:
 def _wrap(text: str, width: int) -> list[str]:
     import textwrap
 
-    return textwrap.wrap(text, width, subsequent_indent="  ") or [""]
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    return textwrap.wrap(text, width, subsequent_indent=indent) or [""]
 
 
 def groups(variants: Sequence[str]) -> list[list[str]]:
@@ -165,7 +167,7 @@ def _workload(compared: Compared, workload: str, width: int) -> list[str]:
         rows = [_columns(compared.labels, group, pairs)]
         for metric in dict.fromkeys(one.metric.name for one in found):
             mine = {one.pair: one for one in found if one.metric.name == metric}
-            rows.append(_row(metric, mine, group, pairs))
+            rows.append(_row(metric, mine, group, pairs, narrow=width < TERMINAL))
         lines += _aligned(rows, width)
     return lines
 
@@ -181,7 +183,12 @@ def _columns(labels: Mapping[str, str], group: Sequence[str], pairs: Sequence[Pa
 
 
 def _row(
-    metric: str, mine: Mapping[Pair, Finding], group: Sequence[str], pairs: Sequence[Pair]
+    metric: str,
+    mine: Mapping[Pair, Finding],
+    group: Sequence[str],
+    pairs: Sequence[Pair],
+    *,
+    narrow: bool,
 ) -> list[str]:
     one = next(iter(mine.values()))
     unit = f" ({one.metric.unit})" if one.metric.unit else ""
@@ -190,17 +197,26 @@ def _row(
         if finding.evidence.blocks:
             centres.setdefault(pair.reference, finding.evidence.reference)
             centres.setdefault(pair.new, finding.evidence.new)
-    values = [number(centres[name]) if name in centres else "-" for name in group]
-    verdicts = [_word(mine[pair]) if pair in mine else "-" for pair in pairs]
+    values = [_cell(centres.get(name), narrow) for name in group]
+    verdicts = [_word(mine[pair], narrow) if pair in mine else "-" for pair in pairs]
     return [f"{'*' if one.family == 'gate' else ' '} {metric}{unit}", *values, *verdicts]
 
 
-def _word(finding: Finding) -> str:
+def _cell(value: float | None, narrow: bool) -> str:
+    if value is None:
+        return "-"
+    if abs(value) >= (1e6 if narrow else 1e9):
+        return f"{value:.3g}".replace("e+0", "e").replace("e+", "e")
+    return number(value)
+
+
+def _word(finding: Finding, narrow: bool) -> str:
+    """Return the verdict; where there is none and room, with how many blocks it would take."""
     word = _SHORT.get(finding.verdict, finding.verdict.value)
     needed = finding.judgement.needed
-    if finding.verdict is Verdict.INCONCLUSIVE and needed:
-        return f"{word} {'>999' if needed > 999 else needed}"
-    return word
+    if narrow or finding.verdict is not Verdict.INCONCLUSIVE or not needed:
+        return word
+    return f"{word} {'>999' if needed > 999 else needed}"
 
 
 def number(value: float) -> str:
@@ -301,10 +317,11 @@ def _others(compared: Compared, width: int) -> list[str]:
         return []
     differ = [one for one in found if one.verdict.differs]
     differ.sort(key=lambda one: (-abs(one.evidence.delta), one.p, one.metric.name))
-    lines = [
+    head = (
         f"Exploratory: of {counted(len(found), 'counter')} that nobody declared "
         f"{len(differ)} differ (Benjamini-Hochberg)"
-    ]
+    )
+    lines = _wrap(head, width)
     labels = compared.labels
     for one in differ[:_MOST_OTHERS]:
         pair = f"{labels[one.pair.new]}-{labels[one.pair.reference]}"
@@ -318,15 +335,16 @@ def _others(compared: Compared, width: int) -> list[str]:
     return lines
 
 
-def _footprint(compared: Compared) -> list[str]:
-    if not compared.footprint:
+def _footprint(compared: Compared, width: int) -> list[str]:
+    costs = compared.footprint
+    if not costs:
         return []
-    names = dict.fromkeys(name for row in compared.footprint.values() for name in row)
-    rows = [["What it costs who does not use it", *map(_plain, names)]]
-    for variant, row in compared.footprint.items():
-        cells = [f"{row[name]:,}" if name in row else "-" for name in names]
-        rows.append([f"  {compared.labels[variant]}", *cells])
-    return _aligned(rows, 200)
+    names = dict.fromkeys(name for row in costs.values() for name in row)
+    rows = [["", *(compared.labels[variant] for variant in costs)]]
+    for name in names:
+        cells = [f"{row[name]:,}" if name in row else "-" for row in costs.values()]
+        rows.append([f"  {_plain(name)}", *cells])
+    return ["What it costs who does not use it:", *_aligned(rows, width)]
 
 
 def _plain(name: str) -> str:

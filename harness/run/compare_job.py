@@ -42,7 +42,7 @@ from harness.results.measurements import (
     read_records,
     still_missing,
 )
-from harness.run.compare_local import LocalBoots, NotBuilt, Places, Ready, prepare
+from harness.run.compare_local import LocalBoots, NotBuilt, Places, Ready, major_minor, prepare
 from harness.run.compare_plan import arms, boots_of, control_pair
 
 KERNELS = "kernels.json"
@@ -146,7 +146,7 @@ def _footprint(ready: Ready, places: Places) -> dict[str, int]:
     variant = parse(ready.variant)
     if not variant.patched:
         return sizes
-    base = ".".join(ready.kernel.release.split(".")[:2])
+    base = major_minor(ready.kernel)
     series = load_series(variant.series, variant.version, base, places.kernel_patches)
     return sizes | patch_sizes(series.patches)
 

@@ -25,9 +25,9 @@ from harness.guest.script import ScriptResult
 from harness.guest.speed import scaled
 from harness.kernel.artifact import Kernel
 from harness.kernel.builder import obtain
-from harness.kernel.series import load_series_file
+from harness.kernel.series import load_series
 from harness.kernel.variant import Variant, parse
-from harness.measure.comparability import Circumstances, own_symbols
+from harness.measure.comparability import Circumstances, defined_symbols, own_symbols
 from harness.measure.values import values_of
 from harness.measure.workload import Workload
 from harness.outcomes import Outcome
@@ -115,14 +115,24 @@ def _prepare(
         "command line": " ".join(_argv(machine, plan.accelerator)),
         **{f"workload {one.key}": one.digest for one in workloads},
     }
-    return Ready(name, kernel, image, Circumstances(facts, kernel.config(), _own(variant, places)))
+    return Ready(
+        name, kernel, image, Circumstances(facts, kernel.config(), _own(variant, kernel, places))
+    )
 
 
-def _own(variant: Variant, places: Places) -> frozenset[str]:
+def _own(variant: Variant, kernel: Kernel, places: Places) -> frozenset[str]:
     if not variant.patched:
         return frozenset()
-    series = load_series_file(variant.series, variant.version, places.kernel_patches)
-    return own_symbols(series.config)
+    series = load_series(
+        variant.series, variant.version, major_minor(kernel), places.kernel_patches
+    )
+    texts = [patch.read_text(encoding="utf-8", errors="replace") for patch in series.patches]
+    return own_symbols(series.config).union(*map(defined_symbols, texts))
+
+
+def major_minor(kernel: Kernel) -> str:
+    """Return the VERSION.PATCHLEVEL of a kernel's release: "6.1" of "6.1.192"."""
+    return ".".join(kernel.release.split(".")[:2])
 
 
 def _image_digest(files: Mapping[str, Path], testcases: Path) -> str:

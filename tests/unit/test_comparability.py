@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
-from harness.measure.comparability import Circumstances, differing_fields, own_symbols
+from harness.measure.comparability import (
+    Circumstances,
+    defined_symbols,
+    differing_fields,
+    own_symbols,
+)
 
 FACTS = {"compiler": "gcc 12", "QEMU": "7.2"}
 BASE = Circumstances(FACTS, {"SECRETMEM": "y", "MODULES": "y"})
@@ -28,3 +33,8 @@ def test_another_compiler_is_named() -> None:
     other = Circumstances({**FACTS, "compiler": "clang 14"}, BASE.config)
     [found] = differing_fields(BASE, {"base": BASE, "v1": other})
     assert (found.variant, found.reference, found.value) == ("v1", "gcc 12", "clang 14")
+
+
+def test_what_a_patch_defines_is_its_own() -> None:
+    patch = "+config ARCH_HAS_X\n+\tbool\n config OLD\n+menuconfig Y\n+\tselect CONFIG_Z\n"
+    assert defined_symbols(patch) == {"ARCH_HAS_X", "Y"}

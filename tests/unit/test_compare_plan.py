@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.config import PathsTable, Settings
+from harness.errors import UserError
+from harness.measure.comparison import Pair
+from harness.paths import KERNEL_PATCHES, TESTCASES
+from harness.results.measurements import StoredPlan
+from harness.run.compare_plan import arms, boots_of, control_pair, make_compare_plan
+
+SETTINGS = Settings(paths=PathsTable(kernel_patches=str(KERNEL_PATCHES), testcases=str(TESTCASES)))
+THREE = ["debian-6.1", "debian-6.1+gfp-unmapped@v1", "debian-6.1+gfp-unmapped@v2"]
+PLACEBO = "debian-6.1+placebo@v1"
+
+
+def plan(variants: list[str] = THREE, **options: object) -> StoredPlan:
+    return make_compare_plan(SETTINGS, Path("/"), variants, ["patchbed"], **options)  # type: ignore[arg-type]
+
+
+def test_the_placebo_is_an_arm_of_its_own() -> None:
+    made = plan(seed=3)
+    assert arms(made) == [*THREE, PLACEBO]
+    assert control_pair(made) == Pair("debian-6.1", PLACEBO)
+    patched = plan(THREE[1:])
+    assert arms(patched) == [*THREE[1:], "debian-6.1", PLACEBO]
+    assert control_pair(plan(placebo="none")) is None
+
+
+def test_every_block_has_every_arm_once() -> None:
+    made = plan(blocks=4, seed=3, workloads=["idle-boot", "secretmem-idle"])
+    *boots, check = boots_of(made)
+    assert check.repetition
+    counts = Counter((boot.workload, boot.block) for boot in boots)
+    assert set(counts.values()) == {4}
+    assert len(set(boots)) == len(boots) == 4 * 2 * 4
+    # What there is after so many boots are whole blocks.
+    assert {boot.block for boot in boots[:8]} == {1}
+
+
+def test_the_order_is_shuffled_and_the_seed_s() -> None:
+    orders = {tuple(boots_of(plan(seed=seed, blocks=3))) for seed in (1, 1, 2)}
+    assert len(orders) == 2
+    firsts = {boot.variant for boot in boots_of(plan(seed=1, blocks=20))[::4]}
+    assert len(firsts) == 4
+
+
+def test_a_machine_without_worlds_has_no_self_check() -> None:
+    assert not any(boot.repetition for boot in boots_of(plan(machine="smp-4", blocks=2)))
+
+
+def test_six_gates_at_most() -> None:
+    assert plan().gates == [
+        ["secretmem-fragmented", "level2_splits"],
+        ["modules-fragmented", "level2_splits"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variants", "options", "words"),
+    [
+        (["debian-6.1"], {}, "nothing to compare"),
+        (["debian-6.1", "debian-6.1"], {}, "nothing to compare"),
+        (THREE, {"workloads": ["nonesuch"]}, "no workload"),
+        (THREE, {"machine": "nonesuch"}, "no machine"),
+        (THREE, {"placebo": "nonesuch"}, "no SERIES@VERSION"),
+    ],
+)
+def test_what_can_t_be_compared(
+    variants: list[str], options: dict[str, object], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        plan(variants, **options)
