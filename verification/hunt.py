@@ -56,7 +56,6 @@ class Hunter:
     def build(self, mutant: Mutant, profile: str) -> None:
         """Build a mutant, as a fork of the series' own tree; raises what `obtain` raises."""
         self._laboratory.write(self._series, mutant)
-        self._laboratory.build_parent(profile, self._listen)
         self._laboratory.build(mutant, profile, self._listen)
 
     def hunt(self, mutant: Mutant) -> Verdict:
@@ -136,6 +135,7 @@ class Hunter:
             return True
 
         if kill.test not in control:
+            self._laboratory.build_series(kill.profile, self._listen)
             self._child(None, kill.profile, selection_of(kill.test), take)
             save_state(self._laboratory.state, self._state)
         return confirmed([kill], control)

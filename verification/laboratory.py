@@ -96,8 +96,32 @@ class Laboratory:
         for number, patch in enumerate(patches, start=1):
             shutil.copyfile(patch, folder / f"{number:04}-{patch.name[:60]}")
 
-    def build(self, mutant: Mutant | None, profile: str, listen: Listener) -> Kernel:
-        """Return a mutant's kernel, or that of the series; raises what `obtain` raises."""
+    def build(self, mutant: Mutant, profile: str, listen: Listener) -> Kernel:
+        """Return a mutant's kernel, forked from the series' own tree if it has to be built.
+
+        Raises what `obtain` raises.
+        """
+        request, kernel = self._plan(mutant, profile, listen)
+        if kernel is None and not borrow(request, Cache(self._shared), self.cache):
+            self._build_parent(profile, listen)
+        return self._obtain(mutant, profile, listen)
+
+    def build_series(self, profile: str, listen: Listener) -> Kernel:
+        """Return the kernel of the series itself; raises what `obtain` raises."""
+        request, kernel = self._plan(None, profile, listen)
+        if kernel is None:
+            borrow(request, Cache(self._shared), self.cache)
+        return self._obtain(None, profile, listen)
+
+    def _build_parent(self, profile: str, listen: Listener) -> None:
+        """See that there is a work tree of the series itself."""
+        kernel = self.build_series(profile, listen)
+        if not (self.cache.trees / kernel.key).exists():
+            # A kernel alone is of no use here; the compiler cache has all of it.
+            discard(kernel.folder)
+            self._obtain(None, profile, listen)
+
+    def _obtain(self, mutant: Mutant | None, profile: str, listen: Listener) -> Kernel:
         return obtain(
             self.variant(mutant),
             profile,
@@ -107,23 +131,16 @@ class Laboratory:
             cache=self.cache,
         )
 
-    def build_parent(self, profile: str, listen: Listener) -> None:
-        """See that there is a work tree of the series itself for mutants to be forked from."""
-        variant = self.variant(None)
+    def _plan(
+        self, mutant: Mutant | None, profile: str, listen: Listener
+    ) -> tuple[Request, Kernel | None]:
         where = Where(series=self.patches, bases=self._places.bases)
-        request, kernel = plan_build(variant, profile, listen=listen, where=where, cache=self.cache)
-        if kernel is not None:
-            if (self.cache.trees / kernel.key).exists():
-                return
-            discard(kernel.folder)
-        if not borrow(request, Cache(self._shared), self.cache):
-            self.build(None, profile, listen)
+        variant = self.variant(mutant)
+        return plan_build(variant, profile, listen=listen, where=where, cache=self.cache)
 
     def drop(self, mutant: Mutant, profile: str, listen: Listener) -> None:
         """Remove a mutant's kernel, if it is there."""
-        where = Where(series=self.patches, bases=self._places.bases)
-        variant = self.variant(mutant)
-        _, kernel = plan_build(variant, profile, listen=listen, where=where, cache=self.cache)
+        _, kernel = self._plan(mutant, profile, listen)
         if kernel is not None:
             discard(kernel.folder, later=True)
 
@@ -147,20 +164,18 @@ class Laboratory:
 
 
 def borrow(request: Request, lender: Cache, cache: Cache) -> bool:
-    """Take a kernel and its work tree over from the cache `lender`; say whether both are there.
+    """Take a kernel over from the cache `lender`, and its work tree; say whether it is there.
 
     They are hard links, as nothing ever writes to a file of either.
     """
     kernel = find_built(request, lender)
     if kernel is None:
         return False
-    tree = lender.trees / kernel.key
     with hold_tree(lender, kernel.key, lambda _: None), cache.scratch() as folder:
-        if not (tree / RECORD).is_file():
-            return False
-        for source, target in ((tree, cache.trees), (kernel.folder, cache.kernels)):
-            link_folder(source, folder / "copy")
-            publish(folder / "copy", target / kernel.key)
+        for source, target in ((lender.trees, cache.trees), (lender.kernels, cache.kernels)):
+            if (source / kernel.key).is_dir():
+                link_folder(source / kernel.key, folder / "copy")
+                publish(folder / "copy", target / kernel.key)
     replace_text(cache.index / request.inputs(), f"{kernel.key}\n")
     return True
 

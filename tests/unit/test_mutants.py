@@ -268,11 +268,11 @@ class NoBuilds(Laboratory):
 
     failure: BuildError | None = None
 
-    def build(self, mutant: Mutant | None, profile: str, listen: object) -> None:  # type: ignore[override]
+    def build(self, mutant: Mutant, profile: str, listen: object) -> None:  # type: ignore[override]
         if self.failure is not None:
             raise self.failure
 
-    def build_parent(self, profile: str, listen: object) -> None:
+    def build_series(self, profile: str, listen: object) -> None:  # type: ignore[override]
         pass
 
     def drop(self, mutant: Mutant, profile: str, listen: object) -> None:
