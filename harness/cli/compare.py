@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -72,6 +73,8 @@ def compare(
     Ends with 0 where every gate has a verdict and none is worse, 1 where one is worse, 3 where
     one has none.
     """
+    # Threads of the linear algebra would only take from the guests, and wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from harness.config import load_settings
     from harness.errors import UserError
     from harness.paths import find_settings

@@ -91,7 +91,8 @@ def assess(
             differing, len(changes), sum(change != 0 for change in control), len(control)
         )
     else:
-        p = statistics.permutation_p(whole, seed)
+        # Most counters never differ, and then there is nothing to permute.
+        p = statistics.permutation_p(whole, seed) if differing else 1.0
     return Evidence(
         kind=kind,
         blocks=len(whole),
@@ -128,6 +129,8 @@ def _effect(
     """Return the effect and its interval, in the metric's unit."""
     if not whole:
         return 0.0, None
+    if not any(statistics.differences(whole)):
+        return 0.0, Interval(0.0, 0.0)
     if kind is MetricClass.LATENCY and reference > 0:
         ratio = statistics.bootstrap_interval(whole, statistics.median_ratio, seed)
         _, new = _centres(whole, kind)
