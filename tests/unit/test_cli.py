@@ -9,7 +9,17 @@ import pytest
 from harness import __version__
 from harness.paths import PROJECT
 
-HEAVY = ("paramiko", "pydantic", "jinja2", "pytest", "cryptography", "asyncio", "junitparser", "scipy", "numpy")
+HEAVY = (
+    "paramiko",
+    "pydantic",
+    "jinja2",
+    "pytest",
+    "cryptography",
+    "asyncio",
+    "junitparser",
+    "scipy",
+    "numpy",
+)
 
 
 def patchbed(*arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
@@ -32,7 +42,9 @@ def test_help_names_every_command() -> None:
         assert f" {command} " in done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "boot", "report", "doctor", "kernel", "series"])
+@pytest.mark.parametrize(
+    "command", ["run", "compare", "boot", "report", "doctor", "kernel", "series"]
+)
 def test_every_command_has_help(command: str) -> None:
     done = patchbed(command, "--help")
     assert done.returncode == 0
