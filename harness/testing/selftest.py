@@ -36,6 +36,8 @@ def judge_program(command: str, done: Completed) -> list[KtapResult]:
     results = parse_ktap(done.stdout.decode(errors="replace").splitlines())
     if done.status == SKIPPED:
         outcome = Outcome.SKIP
+        # It found in the middle of its plan that the rest can't be had here, and said so.
+        results = [result for result in results if result.outcome is not Outcome.TEST_ERROR]
     else:
         outcome = Outcome.PASS if done.status == 0 else Outcome.FAIL
     if not results:

@@ -134,6 +134,13 @@ def test_a_program_s_ktap_counts_and_so_does_a_status_that_it_does_not_explain()
     assert outcomes == [Outcome.FAIL, Outcome.SKIP]
 
 
+def test_a_program_that_gives_its_plan_up_for_a_reason_is_skipped() -> None:
+    # ksm_functional_tests of 6.12 on a kernel without KSM.
+    text = "TAP version 13\n1..9\nok 2 # SKIP open() failed\n"
+    [result] = judge_program("./x", done(4, text))
+    assert (result.outcome, result.reason) == (Outcome.SKIP, "open() failed")
+
+
 def test_a_program_that_dies_half_way_does_not_pass() -> None:
     cut = "TAP version 13\n1..3\nok 1 one\n"
     outcomes = [result.outcome for result in judge_program("./x", done(139, cut))]
