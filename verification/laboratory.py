@@ -94,7 +94,7 @@ class Laboratory:
         (target / FILE_NAME).write_text(without_hashes(facts), encoding="utf-8")
         patches = [*series.patches, *([mutant.patch] if mutant else [])]
         for number, patch in enumerate(patches, start=1):
-            shutil.copyfile(patch, folder / f"{number:04}-{patch.name[:60]}")
+            shutil.copyfile(patch, folder / f"{number:04}-{patch.stem[:50]}.patch")
 
     def build(self, mutant: Mutant, profile: str, listen: Listener) -> Kernel:
         """Return a mutant's kernel, forked from the series' own tree if it has to be built.

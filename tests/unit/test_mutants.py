@@ -316,6 +316,9 @@ def test_a_mutant_is_killed_by_what_its_series_passes(tmp_path: Path, hunter: Hu
     assert verdict.named
     patches = sorted((tmp_path / "lab/kernel-patches/gfp-unmapped/one/6.1").iterdir())
     assert patches[-1].name.endswith("-one.patch")
+    series = load_series("gfp-unmapped", "v1")
+    assert len(patches) == len(series.patches) + 1
+    assert {patch.suffix for patch in patches} == {".patch"}
     assert load_state(tmp_path / "lab/state.json").verdicts["one"] == verdict
 
 
