@@ -101,9 +101,9 @@ def test_the_default_plan_takes_what_is_there(host: Host, patches: Path, tmp_pat
 
 def test_a_path_that_leads_upwards_names_no_folder_outside(tmp_path: Path) -> None:
     plan = make_plan(Settings(), tmp_path, variants=["tree:../../x"])
-    assert plan.cell(plan.reference) == "tree:../__/x/fast/q35-4g"
+    assert plan.cell(plan.reference, "fast") == "tree:../__/x/fast/q35-4g"
     cells = tmp_path / "cells"
-    assert (cells / plan.cell(plan.reference)).resolve().is_relative_to(cells)
+    assert (cells / plan.cell(plan.reference, "fast")).resolve().is_relative_to(cells)
 
 
 def test_short_names_begin_beside_their_file(tmp_path: Path) -> None:
