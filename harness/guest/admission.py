@@ -53,13 +53,17 @@ def fits(wanted: Room, taken: list[Room], host: Room) -> bool:
 
 @contextlib.contextmanager
 def admit(
-    wanted: Room, tell: Callable[[str], None] | None = None, patience: float = PATIENCE
+    wanted: Room,
+    tell: Callable[[str], None] | None = None,
+    patience: float = PATIENCE,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
     """Hold room for a guest, once there is enough; `tell` gets a line if that takes waiting.
 
     The room is shared by all processes with the same cache, and given up by the kernel for those
     that die. A thread that has a guest gets another without waiting, for it may be what the rest
-    wait for; and after `patience` seconds anyone does.
+    wait for; and after `patience` seconds anyone does. `check` is called while waiting, and ends
+    it by what it raises.
 
     Raises:
         InfrastructureError: the cache can't be written.
@@ -67,7 +71,7 @@ def admit(
     folder = paths.cache() / "guests"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        slot = _wait(folder, wanted, tell or _say, patience)
+        slot = _wait(folder, wanted, tell or _say, patience, check)
     except OSError as error:
         raise InfrastructureError(
             Outcome.INFRA_DISK,
@@ -83,10 +87,17 @@ def admit(
         slot.release()
 
 
-def _wait(folder: Path, wanted: Room, tell: Callable[[str], None], patience: float) -> FileLock:
+def _wait(
+    folder: Path,
+    wanted: Room,
+    tell: Callable[[str], None],
+    patience: float,
+    check: Callable[[], None],
+) -> FileLock:
     deadline = time.monotonic() + (0.0 if getattr(_held, "count", 0) else patience)
     told = False
     while True:
+        check()
         with FileLock(folder / "lock"):
             taken = _taken(folder)
             if time.monotonic() >= deadline or fits(wanted, taken, host_room()):

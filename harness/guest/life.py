@@ -212,7 +212,8 @@ class Life:
         raise NotImplementedError
 
     def _begin(self) -> None:
-        self._stack.enter_context(admit(Room(self.machine.memory_mib, self.machine.cpus)))
+        room = Room(self.machine.memory_mib, self.machine.cpus)
+        self._stack.enter_context(admit(room, check=self.check))
         self._started = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._wake = os.pipe()

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,22 @@ def test_late_is_better_than_never(tmp_path: Path) -> None:
         with admit(ONE, lambda _text: None, patience=0.5):
             assert slots(tmp_path) == 2
         holder.kill()
+
+
+def test_who_waits_can_be_called_off() -> None:
+    """If this failed, Ctrl-C would take as long as the guests of others."""
+
+    def cancelled() -> None:
+        raise KeyboardInterrupt
+
+    with (
+        admit(Room(9000, 2)),
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        pool.submit(_enter, cancelled).result(timeout=10)
+
+
+def _enter(check: Callable[[], None]) -> None:
+    with admit(Room(9000, 2), lambda _text: None, check=check):
+        raise AssertionError("let in")
