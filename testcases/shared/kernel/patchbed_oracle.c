@@ -8,6 +8,7 @@
  *               fill WORD                            write a 64-bit word all over what is held
  *               release                              free all that is held
  *               drop FIRST COUNT                     free some of it, by number from 0 on
+ *               squeeze COUNT ORDER                  see squeeze() below
  *               scatter COUNT                        see scatter() below
  *               fragment COUNT ORDER                 see fragment() below
  *               whole COUNT ORDER                    see whole_first() below
@@ -195,7 +196,8 @@ static int query_show(struct seq_file *file, void *unused)
 
 static int keep(struct list_head *list, struct page *page, unsigned int order)
 {
-	struct chunk *chunk = kmalloc(sizeof(*chunk), GFP_KERNEL);
+	/* Nobody is killed for it. */
+	struct chunk *chunk = kmalloc(sizeof(*chunk), GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
 
 	if (!chunk)
 		return -ENOMEM;
@@ -283,6 +285,19 @@ static int hold(unsigned long count, unsigned int order, const struct request *r
 		cond_resched();
 	}
 	return 0;
+}
+
+/*
+ * Hold every piece of 2^order pages that the kernel can be made to give, and then free the first
+ * count of them, for what runs in the guest: between two commands it would be killed for memory.
+ */
+static int squeeze(unsigned int count, unsigned int order)
+{
+	const struct request request = { .gfp = GFP_KERNEL | __GFP_NOWARN, .node = NUMA_NO_NODE };
+	int error = hold(ULONG_MAX, order, &request);
+
+	drop(0, count);
+	return error == -ENOMEM ? 0 : error;
 }
 
 /*
@@ -582,6 +597,8 @@ static int obey(char *command)
 		drop(number, count);
 		return 0;
 	}
+	if (sscanf(command, "squeeze %u %u", &count, &order) == 2)
+		return squeeze(count, order);
 	if (sscanf(command, "scatter %u", &count) == 1)
 		return scatter(count);
 	if (sscanf(command, "fragment %u %u", &count, &order) == 2)
