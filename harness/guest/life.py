@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -88,6 +89,8 @@ class Life:
     ) -> None:
         self.kernel = kernel
         self.image = image
+        if machine.boot == "pvh" and not kernel.enters_through_pvh:
+            machine = replace(machine, boot="bzimage")
         self.machine = machine
         self.folder = folder
         self.boot_limit = boot_limit

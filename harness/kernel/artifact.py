@@ -22,6 +22,7 @@ FORMAT = 1
 DEBUG = "vmlinux.debug"
 # Thousands of files: their names, sizes and dates are checked each time that an entry is used.
 _FOLDERS = ("headers", "modules")
+_INSTRUMENTED = (b"KASAN", b"KCSAN")
 # What an entry must hold: their contents are checked.
 _MADE = {
     "bzImage": "arch/x86/boot/bzImage",
@@ -91,6 +92,16 @@ class Kernel:
         """What an image that was built elsewhere has not: "modules", "headers"."""
         meta = self.meta or read_meta(self.folder) or {}
         return tuple(meta.get("lacks", ()))
+
+    @property
+    def enters_through_pvh(self) -> bool:
+        """Whether the kernel survives QEMU's way past its unpacking stage.
+
+        A sanitizer's does not: `xen_prepare_pvh()` (arch/x86/platform/pvh/enlighten.c of 6.1) is
+        instrumented, and runs before `kasan_early_init()` has made the shadow that it looks at.
+        """
+        config = self.config_file.read_bytes()
+        return not any(b"\nCONFIG_%s=y\n" % symbol in config for symbol in _INSTRUMENTED)
 
     def boot_modules(self) -> list[Path]:
         """Return the modules that must be loaded to boot, in order; a kernel of ours has none."""

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from harness import paths
 from harness.errors import PatchbedError
 from harness.guest.crash import CrashDetector
 from harness.guest.guest import Guest
@@ -94,6 +95,8 @@ def make(name: str, recipe: dict[str, Any], kernel: Kernel, image: Path) -> str:
         if guest.death is not None:
             ended = f"{guest.death.outcome}: {guest.death.message}"
         log = trim((Path(folder) / "console.log").read_bytes())
+        # UBSAN names the source by its whole path, which is another on every host.
+        log = log.replace(str(paths.cache()).encode(), b"/cache/patchbed")
     (FOLDER / f"{name}.txt").write_bytes(log)
     detector = CrashDetector()
     reports = [*detector.feed(log), *detector.flush()]

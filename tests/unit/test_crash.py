@@ -292,26 +292,3 @@ def test_a_report_without_end_is_cut() -> None:
 def test_kinds_by_first_line(text: str, outcome: Outcome | None) -> None:
     kind = classify(text)
     assert (kind and kind.outcome) is outcome
-
-
-# Reports as the kernel's own documentation shows them (Documentation/dev-tools of 6.1).
-SANITIZERS = Path(__file__).parent / "data" / "sanitizers"
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "function"),
-    [
-        ("kasan-1", Kind.KASAN, "kmalloc_oob_right"),
-        ("kcsan-1", Kind.KCSAN, "test_kernel_read"),
-        ("kcsan-2", Kind.KCSAN, "test_kernel_rmw_array"),
-        ("ubsan-1", Kind.UBSAN, "_mix_pool_bytes"),
-    ],
-)
-def test_sanitizers_reports(name: str, kind: Kind, function: str) -> None:
-    lines = (SANITIZERS / f"{name}.txt").read_text().splitlines()
-    console = "".join(f"<4>[    1.{n:06d}] {line}\n" for n, line in enumerate(lines))
-    detector = CrashDetector()
-    (found,) = detector.feed(console.encode())
-    assert (found.kind, found.function) == (kind, function)
-    assert len(found.lines) == len(lines)
-    assert not detector.open
