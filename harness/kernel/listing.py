@@ -62,9 +62,11 @@ def list_items(cache: Cache, watch: Watch = lambda _done, _total: None) -> list[
     ]
     for done, look in enumerate(looks):
         watch(done, len(looks))
-        item = look()
-        if item is not None:
-            found.append(item)
+        # Another process may remove one meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            item = look()
+            if item is not None:
+                found.append(item)
     return sorted(found, key=lambda item: -item.used)
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
+from harness.kernel.cache import Cache
 from harness.kernel.listing import KERNEL, TREE, Item, choose_victims, list_items, remove_items
 from harness.kernel.quantity import format_age, format_size, parse_age, parse_size
 from tests.unit.kernel.project import Project
@@ -64,6 +65,18 @@ def test_the_cache_is_listed_and_pruned(project: Project) -> None:
     assert not kernel.folder.exists()
     assert not list(project.cache.index.iterdir())
     assert not project.obtain().cached
+
+
+def test_what_goes_while_it_is_listed_is_left_out(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / "snapshots" / name).mkdir(parents=True)
+
+    def watch(done: int, _total: int) -> None:
+        if done == 0:
+            (tmp_path / "snapshots" / "two").rmdir()
+
+    assert [one.key for one in list_items(cache, watch)] == ["one"]
 
 
 def test_only_the_last_trees_are_kept(project: Project) -> None:
