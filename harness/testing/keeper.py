@@ -19,7 +19,7 @@ from harness.events import BootFinished, BootReady, BootStarted, Listener
 from harness.guest.guest import Guest
 from harness.guest.machine import Machine, check_interactive, load_machine
 from harness.guest.snapshot import RestoredGuest, check_machine, restored
-from harness.kernel.artifact import Kernel
+from harness.kernel.artifact import Kernel, read_meta
 from harness.outcomes import Outcome
 from harness.testing.cell import CellPlan
 from harness.testing.troubles import Trouble, troubles_of
@@ -70,6 +70,11 @@ class GuestKeeper:
     def config(self) -> dict[str, str]:
         """The kernel's configuration, symbols without `CONFIG_`."""
         return self._kernel.config()
+
+    @cached_property
+    def own_modules(self) -> bool:
+        """Whether the kernel's own modules are in its guest; if built elsewhere, they are not."""
+        return "image" not in (read_meta(self._kernel.folder) or {})
 
     def begin(self, demand: Demand) -> None:
         """Take what the testcase that begins wants of a guest; nothing is done until `get`."""

@@ -218,6 +218,7 @@ class CellSession:
             variant=self._plan.kernel.variant,
             patched=self._plan.patched,
             config=self._keeper.config,
+            own_modules=self._keeper.own_modules,
             machine_needs=symbols_for(machine) if spec.machine else (),
             probe=self._plan.probe,
             probe_found=self._probe_found,

@@ -111,16 +111,20 @@ def unmet_need(
     variant: str,
     patched: bool,
     config: Mapping[str, str],
+    own_modules: bool = True,
     machine_needs: Sequence[str] = (),
     probe: str,
     probe_found: Callable[[], bool],
 ) -> Need | None:
     """Return why `testcase` can't be judged on a guest, or None where it can.
 
-    `machine_needs` are the symbols that its machine needs. A series that is applied but does not
-    show its probe is broken, never a reason to skip.
+    `own_modules` tells whether the kernel's own modules are in the guest; without, only what is
+    built in counts. `machine_needs` are the symbols that its machine needs. A series that is
+    applied but does not show its probe is broken, never a reason to skip.
     """
     for symbol in (*testcase.config, *machine_needs):
+        if config.get(symbol) == "m" and not own_modules:
+            return Need(f"needs CONFIG_{symbol}, here a module, of which its guest has none")
         if config.get(symbol, "n") not in ("y", "m"):
             hint = f"; see profile {testcase.profile}" if testcase.profile else ""
             return Need(f"needs CONFIG_{symbol}, which this kernel has not set{hint}")

@@ -25,6 +25,24 @@ def need(
     )
 
 
+def test_a_module_counts_only_where_the_guest_has_it() -> None:
+    spec = Testcase("K4-test-bpf", config=("TEST_BPF",))
+    for own_modules, reason in (
+        (True, None),
+        (False, "needs CONFIG_TEST_BPF, here a module, of which its guest has none"),
+    ):
+        found = unmet_need(
+            spec,
+            variant="image:debian-6.1",
+            patched=False,
+            config={"TEST_BPF": "m"},
+            own_modules=own_modules,
+            probe="",
+            probe_found=lambda: False,
+        )
+        assert (found and found.reason) == reason
+
+
 def test_a_missing_symbol_is_named() -> None:
     found = need(Testcase("U1-absence", config=("KUNIT",)), config={"KUNIT": "n"})
     assert found == Need("needs CONFIG_KUNIT, which this kernel has not set")
