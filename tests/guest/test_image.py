@@ -52,9 +52,8 @@ def test_what_it_is_not_configured_for_is_named(run: Ran) -> None:
     }
     assert "CONFIG_KUNIT" in reasons["gfp_unmapped/U1"]
     assert "CONFIG_PTDUMP_DEBUGFS" in reasons["counters/V"]
-    assert all(
-        "CONFIG_" in reason or "no series is applied" in reason for reason in reasons.values()
-    )
+    known = ("CONFIG_", "no series is applied", "was built elsewhere")
+    assert all(any(word in reason for word in known) for reason in reasons.values())
 
 
 def test_a_command_on_it() -> None:
