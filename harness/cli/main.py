@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 import typer
 
@@ -54,8 +55,16 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line; what goes wrong becomes a message and an exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
+        _run()
+    except KeyboardInterrupt:
+        # It came before the command began, or while its end was being told.
+        _cancelled()
+
+
+def _run() -> None:
     try:
         app(boot.spell_out(sys.argv[1:]), prog_name="patchbed")
     except PatchbedError as error:
@@ -68,9 +77,16 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as error:
         if not _interrupted(error):
             raise
-        with contextlib.suppress(OSError):
-            sys.stderr.write("patchbed: cancelled; finished builds are kept\n")
-        sys.exit(ExitCode.INFRASTRUCTURE)
+        _cancelled()
+
+
+def _cancelled() -> NoReturn:
+    # Another signal changes nothing any more.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        sys.stderr.write("patchbed: cancelled; finished builds are kept\n")
+    sys.exit(ExitCode.INFRASTRUCTURE)
 
 
 def _interrupted(error: BaseException | None) -> bool:

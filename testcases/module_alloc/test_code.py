@@ -131,9 +131,7 @@ def test_kprobes(guest: Guest, checks: Checks, code: Code) -> None:
     load = f"insmod /patchbed/modules/{PROBES}.ko && {OPTIMISED}"
     unload = f"rmmod {PROBES} && {GONE}"
     # The kernel keeps a page of each kind after the first use.
-    # A probe that the kernel is still taking down is not taken up again: register_kprobe() warns
-    # then, and refuses (reuse_unused_kprobe() of 6.1).
-    must(guest, f"{load} && {unload} && sleep 2", timeout=120)
+    must(guest, f"{load} && {unload}", timeout=120)
     kept, before = _probe_pages(guest), code.account()
     must(guest, load, timeout=120)
     hits, right = must(guest, f"cat {DEBUGFS}/{PROBES}").splitlines()

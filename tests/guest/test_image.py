@@ -31,7 +31,9 @@ def imported() -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     runs: Path = tmp_path_factory.mktemp("runs")
-    return run_json("--variant", VARIANT, "--runs", str(runs))
+    # Now and then Debian's 6.1 warns in reuse_unused_kprobe(), and refuses, where probes are set
+    # again on a module that was unloaded and loaded anew.
+    return run_json("--variant", VARIANT, "--runs", str(runs), "-k", "not kprobes")
 
 
 def test_it_passes_all_that_it_is_configured_for(run: Ran) -> None:
