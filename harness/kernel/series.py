@@ -27,7 +27,8 @@ class KnownIssue(Model):
     """A fault of a series that a testcase has shown: it is expected, and told, not hidden.
 
     `testcase`, `check` and `profile` are fnmatch patterns: on `area/ID-name`, on a check's name,
-    and on the names that the kernel's configuration was asked for by.
+    and on the names that the kernel's configuration was asked for by. One that shows `sometimes`,
+    as where it takes a race or a layout of memory, is no surprise when it does not.
     """
 
     testcase: str
@@ -35,6 +36,7 @@ class KnownIssue(Model):
     profile: str = "*"
     outcome: Annotated[Outcome, Field(strict=False)] = Outcome.FAIL
     reason: str = Field(min_length=1)
+    sometimes: bool = False
 
 
 class SeriesFile(Model):

@@ -285,6 +285,7 @@ def cell_plan(plan: Plan, ready: Built, folder: Path) -> CellPlan:
                 check=issue.check,
                 outcome=issue.outcome,
                 reason=issue.reason,
+                sometimes=issue.sometimes,
             )
             for issue in issues
             if any(fnmatchcase(name, issue.profile) for name in target.profiles)

@@ -19,6 +19,7 @@ class CellIssue(BaseModel):
     check: str = "*"
     outcome: Outcome = Outcome.FAIL
     reason: str
+    sometimes: bool = False
 
 
 class CellKernel(BaseModel):

@@ -22,6 +22,8 @@ class KnownIssue(Protocol):
     def outcome(self) -> Outcome: ...
     @property
     def reason(self) -> str: ...
+    @property
+    def sometimes(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def judge_test(
     """Return a testcase's outcome from its own and that of its checks (already judged).
 
     `own` is how the function itself ended. A known issue of this testcase that nothing showed
-    makes a testcase that would else pass an `xpass`.
+    makes a testcase that would else pass an `xpass`, unless it shows only `sometimes`.
     """
     own = judge_check(issues, test, "", own)
     parts = [own, *(judged for _, judged in checks)]
@@ -72,7 +74,9 @@ def judge_test(
         silent = [
             issue
             for issue in issues
-            if fnmatchcase(test, issue.testcase) and not _shown(issue, own, checks)
+            if fnmatchcase(test, issue.testcase)
+            and not issue.sometimes
+            and not _shown(issue, own, checks)
         ]
         if silent:
             return Judged(Outcome.XPASS, f"known issue did not show: {silent[0].reason}")

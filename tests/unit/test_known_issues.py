@@ -58,3 +58,10 @@ def test_several_failed_checks_are_counted_and_the_first_is_named() -> None:
 
 def test_a_testcase_without_checks_takes_its_own_outcome() -> None:
     assert judge_test([], "secretmem/S1-access", PASS, []) == PASS
+
+
+def test_an_issue_that_shows_now_and_then_is_no_surprise_when_it_does_not() -> None:
+    now_and_then = KNOWN.model_copy(update={"sometimes": True})
+    passed = Judged(Outcome.PASS)
+    assert judge_test([KNOWN], KNOWN.testcase, passed, [("reuse", passed)]).outcome is Outcome.XPASS
+    assert judge_test([now_and_then], KNOWN.testcase, passed, [("reuse", passed)]) == passed
