@@ -7,6 +7,7 @@ read from its console then. Without names, those whose logs are missing are made
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import time
@@ -96,7 +97,7 @@ def make(name: str, recipe: dict[str, Any], kernel: Kernel, image: Path) -> str:
             ended = f"{guest.death.outcome}: {guest.death.message}"
         log = trim((Path(folder) / "console.log").read_bytes())
         # UBSAN names the source by its whole path, which is another on every host.
-        log = log.replace(str(paths.cache()).encode(), b"/cache/patchbed")
+        log = re.sub(re.escape(str(paths.cache()).encode()) + rb"/work/\w+", b"/cache/patchbed", log)
     (FOLDER / f"{name}.txt").write_bytes(log)
     detector = CrashDetector()
     reports = [*detector.feed(log), *detector.flush()]
