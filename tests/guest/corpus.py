@@ -97,7 +97,9 @@ def make(name: str, recipe: dict[str, Any], kernel: Kernel, image: Path) -> str:
             ended = f"{guest.death.outcome}: {guest.death.message}"
         log = trim((Path(folder) / "console.log").read_bytes())
         # UBSAN names the source by its whole path, which is another on every host.
-        log = re.sub(re.escape(str(paths.cache()).encode()) + rb"/work/\w+", b"/cache/patchbed", log)
+        log = re.sub(
+            re.escape(str(paths.cache()).encode()) + rb"/work/\w+", b"/cache/patchbed", log
+        )
     (FOLDER / f"{name}.txt").write_bytes(log)
     detector = CrashDetector()
     reports = [*detector.feed(log), *detector.flush()]
