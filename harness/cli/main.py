@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import sys
-from types import FrameType
 from typing import NoReturn
 
 import typer
@@ -15,7 +14,10 @@ import typer
 from harness import __version__
 from harness.cli import boot, compare, doctor, kernel, report, run, series, test
 from harness.errors import PatchbedError
+from harness.kernel.interrupt import interrupt_on
 from harness.outcomes import ExitCode
+
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 app = typer.Typer(
     name="patchbed",
@@ -49,15 +51,10 @@ def _patchbed(
     """Build, boot, test and compare versions of a Linux kernel patch series."""
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the command line; what goes wrong becomes a message and an exit code."""
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _interrupt)
+        interrupt_on(*_ENDS)
         _run()
     except KeyboardInterrupt:
         # It came before the command began, or while its end was being told.
@@ -82,7 +79,7 @@ def _run() -> None:
 
 def _cancelled() -> NoReturn:
     # Another signal changes nothing any more.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDS:
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         sys.stderr.write("patchbed: cancelled; finished builds are kept\n")

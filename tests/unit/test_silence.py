@@ -4,10 +4,12 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InfrastructureError
+from harness.guest import silence
 from harness.guest.silence import (
     LOOKS,
     CpuState,
@@ -64,15 +66,28 @@ def test_verdicts() -> None:
     assert judge([[cpu(deaf=True, halted=True)]] * 3)[0] is Verdict.STUCK
 
 
-def test_an_examination_takes_several_looks() -> None:
+def test_an_examination_takes_several_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "_BETWEEN", 0.001)
     looks: list[int] = []
 
     def look() -> list[CpuState]:
         looks.append(1)
-        return [cpu(deaf=len(looks) != 2)]
+        return [cpu(deaf=len(looks) % LOOKS != 2)]
 
     assert examine(look)[0] is Verdict.BUSY
-    assert len(looks) == LOOKS
+    assert len(looks) % LOOKS == 0
+
+
+def test_an_idle_guest_may_be_busy_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "_BETWEEN", 0.001)
+    looks: list[int] = []
+
+    def look() -> list[CpuState]:
+        looks.append(1)
+        return [cpu(halted=len(looks) not in (2, LOOKS + 3))]
+
+    assert examine(look)[0] is Verdict.IDLE
+    assert len(looks) == 3 * LOOKS
 
 
 def test_only_a_long_deafness_counts() -> None:
