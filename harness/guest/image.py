@@ -19,6 +19,7 @@ from harness import paths
 from harness.errors import InfrastructureError
 from harness.guest import qemu
 from harness.guest.archive import Entry, folder, link, pack, regular
+from harness.kernel.filestate import stamp
 from harness.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def build_image(files: Mapping[str, Path]) -> Path:
     try:
         images.mkdir(parents=True, exist_ok=True)
         sources, entries = _collect(files)
-        seen = {str(path): _state(path) for path in sources}
+        seen = {str(path): stamp(path) for path in sources}
         data = pack(entries)
         image = images / f"{hashlib.sha256(data).hexdigest()[:32]}.cpio.gz"
         if not image.is_file():
@@ -153,17 +154,11 @@ def _look_up(index: Path) -> Path | None:
     """Return the image that `index` names, if all that went into it is as it was then."""
     try:
         facts = json.loads(index.read_bytes())
-        unchanged = all(_state(Path(path)) == state for path, state in facts["sources"].items())
+        unchanged = all(stamp(Path(path)) == state for path, state in facts["sources"].items())
     except (OSError, ValueError, KeyError, TypeError):
         return None
     image = index.parent / str(facts["image"])
     return image if unchanged and image.is_file() else None
-
-
-def _state(path: Path) -> list[int]:
-    """Return what changes when a file is written: as git's index does, without reading it."""
-    state = path.stat()
-    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 
 
 def _collect(files: Mapping[str, Path]) -> tuple[list[Path], dict[str, Entry]]:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness.errors import UserError
 from harness.paths import MACHINES
@@ -36,6 +37,11 @@ class Machine:
     nodes: int = 1
     disk_mib: int = 0
     deterministic: bool = False
+
+
+def make_machine(values: Mapping[str, Any]) -> Machine:
+    """Return the machine of plain values, as TOML and JSON have them: sequences are lists."""
+    return Machine(**{**values, "kernel_args": tuple(values["kernel_args"])})
 
 
 def list_machines(folder: Path = MACHINES) -> list[str]:

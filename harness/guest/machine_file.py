@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from harness.config import Model, load_toml
-from harness.guest.machine import Machine
+from harness.guest.machine import Machine, make_machine
 
 
 class MachineFile(Model):
@@ -43,5 +43,4 @@ def read_machine(path: Path) -> Machine:
     Raises:
         ConfigError: as `load_toml` has it.
     """
-    values = load_toml(path, MachineFile).model_dump()
-    return Machine(**values | {"kernel_args": tuple(values["kernel_args"])})
+    return make_machine(load_toml(path, MachineFile).model_dump())

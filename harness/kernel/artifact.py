@@ -121,6 +121,13 @@ def load_kernel(folder: Path, *, variant: str = "", profile: str = "") -> Kernel
     meta = read_meta(folder)
     if meta is None or damage(folder):
         return None
+    return kernel_of(folder, meta, variant=variant, profile=profile)
+
+
+def kernel_of(
+    folder: Path, meta: dict[str, Any], *, variant: str = "", profile: str = ""
+) -> Kernel:
+    """Return the kernel in `folder`, of whose meta.json `meta` is; see `load_kernel`."""
     return Kernel(
         key=meta["key"],
         variant=variant or meta["variant"],

@@ -37,6 +37,33 @@ def state_of(folder: Path) -> str:
     return state.hex()
 
 
+def file_states(path: Path) -> list[list[int | str]]:
+    """Return the stamps, with their names, of the file `path` or of all files below the folder.
+
+    Of compiled Python files there are none: to import a module writes one.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    if not path.is_dir():
+        return [[str(path), *stamp(path)]]
+    with os.scandir(path) as entries:
+        names = sorted(entry.name for entry in entries if entry.name != "__pycache__")
+    return [state for name in names for state in file_states(path / name)]
+
+
+def stamp(path: Path) -> list[int]:
+    """Return what changes when a file is written: as git's index does, without reading it.
+
+    The inode's own date, which nobody sets back, is among it.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
 def walk(folder: Path, *, folders: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Yield each file and link below `folder` with its name there, in an order that is fixed.
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
-from harness.kernel.artifact import Kernel, read_meta
+from harness.kernel.artifact import Kernel, kernel_of, read_meta
 from harness.kernel.cache import Cache, replace_text
+from harness.kernel.filestate import file_states
 from harness.kernel.variant import Variant
 
 _DPKG = Path("/var/lib/dpkg/status")
@@ -57,7 +58,7 @@ def recall(question: Question, aliases: Mapping[str, str], cache: Cache) -> Kern
 
     `aliases` are the names of bases in patchbed.toml: one that is called as Debian's is asked.
     """
-    if not question.variant.base.startswith(_BASE) or question.variant.base in aliases:
+    if not _can_be_remembered(question, aliases):
         return None
     try:
         known = json.loads(_file(question, cache).read_bytes())
@@ -70,25 +71,21 @@ def recall(question: Question, aliases: Mapping[str, str], cache: Cache) -> Kern
         return None
     if meta is None:
         return None
-    return Kernel(
-        key=meta["key"],
-        variant=str(question.variant),
-        profile=question.profile,
-        release=meta["release"],
-        tree=meta["tree"],
-        compiler=meta["compiler"],
-        folder=folder,
-        meta=meta,
-    )
+    return kernel_of(folder, meta, variant=str(question.variant), profile=question.profile)
 
 
-def remember(question: Question, kernel: Kernel, cache: Cache) -> None:
+def remember(question: Question, kernel: Kernel, aliases: Mapping[str, str], cache: Cache) -> None:
     """Write down that `kernel`, just found whole, is the answer; a full disk does not matter."""
-    if not question.variant.base.startswith(_BASE):
+    if not _can_be_remembered(question, aliases):
         return
     with contextlib.suppress(OSError):
         known = {"key": kernel.key, "states": _states(question, kernel.folder)}
         replace_text(_file(question, cache), json.dumps(known))
+
+
+def _can_be_remembered(question: Question, aliases: Mapping[str, str]) -> bool:
+    base = question.variant.base
+    return base.startswith(_BASE) and base not in aliases
 
 
 def _file(question: Question, cache: Cache) -> Path:
@@ -100,20 +97,3 @@ def _states(question: Question, folder: Path) -> list[list[int | str]]:
     """Return a state of each thing the answer depends on; see `file_states`."""
     states = [state for path in question.watched() for state in file_states(path)]
     return states + [state for name in _BOOTED for state in file_states(folder / name)]
-
-
-def file_states(path: Path) -> list[list[int | str]]:
-    """Return what changes when a file is written, of `path` or of all in it: as git's index does.
-
-    That is name, size, dates and number; of compiled Python files nothing.
-
-    Raises:
-        OSError: there is no such file.
-    """
-    status = path.stat()
-    if not path.is_dir():
-        times = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-        return [[str(path), *times]]
-    with os.scandir(path) as entries:
-        names = sorted(entry.name for entry in entries if entry.name != "__pycache__")
-    return [state for name in names for state in file_states(path / name)]

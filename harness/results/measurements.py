@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +16,11 @@ from typing import Self, TextIO
 from pydantic import ValidationError
 
 from harness.config import Model
-from harness.errors import InfrastructureError, UserError
+from harness.errors import UserError
 from harness.measure.comparison import Measured
 from harness.outcomes import Outcome
 from harness.results.files import write_atomically
-from harness.results.run_folder import LAST, make_id
+from harness.results.run_folder import LAST, disk_error, make_folder
 
 PLAN = "plan.json"
 BOOTS = "boots.jsonl"
@@ -98,7 +97,7 @@ class CompareFolder:
             self._stream = path.open("a+", encoding="utf-8")
             _end_cut_line(path, self._stream)
         except OSError as error:
-            raise _disk_error(path, error) from error
+            raise disk_error(path, error) from error
         return self
 
     def __exit__(
@@ -127,7 +126,7 @@ class CompareFolder:
                 self._stream.flush()
                 os.fsync(self._stream.fileno())
             except OSError as error:
-                raise _disk_error(self.path / BOOTS, error) from error
+                raise disk_error(self.path / BOOTS, error) from error
 
     def boot_folder(self, boot: Boot, attempt: int = 1) -> Path:
         """Return where a boot's raw files go."""
@@ -143,17 +142,7 @@ def new_folder(runs: Path, plan: StoredPlan) -> CompareFolder:
     Raises:
         InfrastructureError: it can't be made.
     """
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-        while True:
-            path = runs / make_id(datetime.now(UTC), secrets.token_hex(2))
-            try:
-                path.mkdir()
-                break
-            except FileExistsError:
-                continue
-    except OSError as error:
-        raise _disk_error(runs, error) from error
+    _, path = make_folder(runs, datetime.now(UTC))
     write_atomically(path / PLAN, plan.model_dump_json(indent=1) + "\n")
     return CompareFolder(path)
 
@@ -276,11 +265,3 @@ def _end_cut_line(path: Path, stream: TextIO) -> None:
 def _slug(text: str) -> str:
     kept = "".join(letter if letter.isalnum() or letter in "._@+=-" else "-" for letter in text)
     return kept.strip("-.") or "-"
-
-
-def _disk_error(path: Path, error: OSError) -> InfrastructureError:
-    return InfrastructureError(
-        Outcome.INFRA_DISK,
-        f"{path}: can't be written: {error.strerror}",
-        hint="free some space, or name another folder with --runs",
-    )

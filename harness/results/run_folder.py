@@ -42,7 +42,7 @@ class RunFolder:
         Raises:
             InfrastructureError: the folder can't be made.
         """
-        self.id, self.path = _make_folder(runs, now or datetime.now(UTC))
+        self.id, self.path = make_folder(runs, now or datetime.now(UTC))
         self._lock = threading.Lock()
         self._stream: TextIO | None = None
         self._lines = 0
@@ -51,7 +51,7 @@ class RunFolder:
         try:
             self._stream = (self.path / EVENTS).open("w", encoding="utf-8")
         except OSError as error:
-            raise _disk_error(self.path / EVENTS, error) from error
+            raise disk_error(self.path / EVENTS, error) from error
         return self
 
     def append(self, event: Event) -> None:
@@ -68,7 +68,7 @@ class RunFolder:
                 self._stream.write(line)
                 self._stream.flush()
             except OSError as error:
-                raise _disk_error(self.path / EVENTS, error) from error
+                raise disk_error(self.path / EVENTS, error) from error
             self._lines += 1
 
     def __exit__(
@@ -85,7 +85,12 @@ class RunFolder:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def _make_folder(runs: Path, now: datetime) -> tuple[str, Path]:
+def make_folder(runs: Path, now: datetime) -> tuple[str, Path]:
+    """Return the id and the path of a new folder in `runs`, which is made where needed.
+
+    Raises:
+        InfrastructureError: it can't be made.
+    """
     try:
         runs.mkdir(parents=True, exist_ok=True)
         while True:
@@ -96,10 +101,11 @@ def _make_folder(runs: Path, now: datetime) -> tuple[str, Path]:
                 continue
             return name, runs / name
     except OSError as error:
-        raise _disk_error(runs, error) from error
+        raise disk_error(runs, error) from error
 
 
-def _disk_error(path: Path, error: OSError) -> InfrastructureError:
+def disk_error(path: Path, error: OSError) -> InfrastructureError:
+    """Return what to raise where a run's file or folder can't be written."""
     return InfrastructureError(
         Outcome.INFRA_DISK,
         f"{path}: can't be written: {error.strerror}",

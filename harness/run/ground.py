@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import paths
-from harness.guest.machine import Machine
+from harness.guest.machine import Machine, make_machine
 from harness.kernel.artifact import Kernel
 from harness.kernel.cache import default_cache, replace_text
-from harness.kernel.recall import Question, file_states, recall, remember
+from harness.kernel.filestate import file_states
+from harness.kernel.recall import Question, recall, remember
 from harness.kernel.variant import parse
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ class Settled:
 
     def found_machine(self) -> Machine:
         """Return the machine."""
-        values = self.machine | {"kernel_args": tuple(self.machine["kernel_args"])}
-        return Machine(**values)
+        return make_machine(self.machine)
 
 
 def find_ground(
@@ -99,8 +99,8 @@ def _obtain(question: Question, bases: dict[str, str], listen: Listener) -> Kern
         config_folder=question.config,
     )
     # What there is to say is said each time.
-    if not warned and question.variant.base not in bases:
-        remember(question, kernel, default_cache())
+    if not warned:
+        remember(question, kernel, bases, default_cache())
     return kernel
 
 

@@ -48,7 +48,7 @@ def kernel(cache: Cache) -> Kernel:
 
 def test_what_was_found_is_found_again(question: Question, kernel: Kernel, cache: Cache) -> None:
     assert recall(question, {}, cache) is None
-    remember(question, kernel, cache)
+    remember(question, kernel, {}, cache)
     assert recall(question, {}, cache) == kernel
     assert (kernel.folder / "last-used").exists()
 
@@ -67,7 +67,7 @@ def test_what_was_found_is_found_again(question: Question, kernel: Kernel, cache
 def test_a_file_that_it_depends_on_changes(
     question: Question, kernel: Kernel, cache: Cache, tmp_path: Path, name: str
 ) -> None:
-    remember(question, kernel, cache)
+    remember(question, kernel, {}, cache)
     file = tmp_path / name
     before = file.stat() if file.exists() else None
     with file.open("a") as stream:
@@ -79,13 +79,13 @@ def test_a_file_that_it_depends_on_changes(
 
 
 def test_another_version_does_not_matter(question: Question, kernel: Kernel, cache: Cache) -> None:
-    remember(question, kernel, cache)
+    remember(question, kernel, {}, cache)
     (question.series / "one" / "v2" / "series.toml").write_text("")
     assert recall(question, {}, cache) == kernel
 
 
 def test_a_kernel_that_is_gone(question: Question, kernel: Kernel, cache: Cache) -> None:
-    remember(question, kernel, cache)
+    remember(question, kernel, {}, cache)
     for file in kernel.folder.iterdir():
         file.unlink()
     assert recall(question, {}, cache) is None
@@ -105,7 +105,7 @@ def test_a_compiler_that_is_another_now(
         tool.chmod(0o755)
     path = os.environ["PATH"]
     monkeypatch.setenv("PATH", f"{tmp_path / '1'}:{path}")
-    remember(question, kernel, cache)
+    remember(question, kernel, {}, cache)
     assert recall(question, {}, cache) == kernel
     monkeypatch.setenv("PATH", f"{tmp_path / '2'}:{path}")
     assert recall(question, {}, cache) is None
@@ -114,7 +114,7 @@ def test_a_compiler_that_is_another_now(
 def test_only_debians_bases_are_remembered(kernel: Kernel, cache: Cache, tmp_path: Path) -> None:
     for base in ("tree:/linux", "git:/linux@v6.1", "mine"):
         question = Question(parse(base), "fast", tmp_path, tmp_path)
-        remember(question, kernel, cache)
+        remember(question, kernel, {}, cache)
         assert recall(question, {}, cache) is None
     assert not cache.index.exists()
 
@@ -122,12 +122,12 @@ def test_only_debians_bases_are_remembered(kernel: Kernel, cache: Cache, tmp_pat
 def test_a_name_of_debians_that_patchbed_toml_gives_to_another(
     question: Question, kernel: Kernel, cache: Cache
 ) -> None:
-    remember(question, kernel, cache)
+    remember(question, kernel, {}, cache)
     assert recall(question, {"debian-6.1": "tree:/linux"}, cache) is None
 
 
 def test_what_was_written_down_is_damaged(question: Question, kernel: Kernel, cache: Cache) -> None:
-    remember(question, kernel, cache)
+    remember(question, kernel, {}, cache)
     (file,) = cache.index.iterdir()
     for text in ("", "{}", "[]", '{"key": 1, "states": []}'):
         file.write_text(text)
