@@ -48,7 +48,7 @@ _STATE = "state"
 _LIMIT = 20.0
 _STEP = 0.005
 # A snapshot of 4 GiB takes 180 MB of disk: so many are kept, the last used ones.
-KEPT = 4
+KEPT = 8
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
