@@ -120,6 +120,10 @@ class Workload:
     def metrics(self) -> list[Metric]:
         return self.file.metrics
 
+    def lacks(self, config: Mapping[str, str]) -> list[str]:
+        """Return the symbols that it needs and `config` (symbols without CONFIG_) has not."""
+        return [symbol for symbol in self.file.config if config.get(symbol) not in ("y", "m")]
+
     def steps(self, world: int) -> list[Step]:
         """Return the batch of one boot in `world`: the steps, and the pulls between them."""
         setup = "".join(f"{name}='{value}'\n" for name, value in self.variables(world).items())

@@ -43,6 +43,7 @@ from harness.results.measurements import (
     still_missing,
 )
 from harness.run.compare_local import LocalBoots, NotBuilt, Places, Ready, major_minor, prepare
+from harness.run.compare_needs import check_needs
 from harness.run.compare_plan import arms, boots_of, control_pair
 
 KERNELS = "kernels.json"
@@ -105,6 +106,8 @@ def _measure(
     for one in made:
         if isinstance(one, NotBuilt):
             _say(f"{one.outcome}: {one.variant}: {one.message}")
+    configs = {name: one.circumstances.config for name, one in ready.items()}
+    check_needs(list(workloads.values()), configs, plan.profile)
     _refuse(facts["differing"], plan)
     _same_kernels(folder, facts)
     wanted = [boot for boot in boots_of(plan) if boot.variant in ready]
