@@ -59,6 +59,10 @@ def compare(
     force: Annotated[
         bool, typer.Option("--force", help="Compare what is not comparable; labels the report.")
     ] = False,
+    attribute: Annotated[
+        bool,
+        typer.Option("--attribute", help="Boot once more, apart, and say who splits the map."),
+    ] = False,
     form: Annotated[Form, typer.Option("--format", "-f", help="What to print.")] = Form.TEXT,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     runs: Annotated[
@@ -118,6 +122,7 @@ def compare(
         plan,
         resume=resume or report,
         report_only=bool(report),
+        attribute=attribute,
         at_once=jobs,
         form="json" if as_json else form.value,
     )

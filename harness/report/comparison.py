@@ -13,9 +13,12 @@ from harness.kernel.variant import Variant, parse
 from harness.measure.comparability import Difference
 from harness.measure.comparison import Comparison, Finding, Kept, Pair
 from harness.measure.metric import MetricClass
+from harness.measure.statistics import rates_test
 from harness.measure.verdicts import Verdict
 from harness.outcomes import ExitCode, Outcome
+from harness.report.attribution import attribution_json, attribution_lines
 from harness.report.words import counted, printable
+from harness.results.attribution import Attribution
 from harness.results.measurements import StoredPlan
 
 TERMINAL = 100
@@ -30,7 +33,7 @@ class Compared:
 
     `same` tells whether the self-check gave the same bytes, None where there was none.
     `not_built` is why there is no kernel, by variant; `footprint` what a variant costs before it
-    boots, by variant and name.
+    boots, by variant and name; `attribution` who splits the direct map, where that was asked.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Compared:
     not_built: Mapping[str, str] = field(default_factory=dict)
     differences: Sequence[Difference] = ()
     footprint: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    attribution: Attribution | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -114,6 +118,7 @@ def report_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
         [line for text in _failures(compared) for line in _wrap(text, width)],
         _others(compared, width),
         _footprint(compared, width),
+        _attribution(compared, width),
         _trust(compared, width),
     ):
         lines += [*part, ""] if part else []
@@ -297,7 +302,7 @@ def _failures(compared: Compared) -> list[str]:
     rows = [
         f"  {one.workload}: {labels[one.pair.reference]} {one.failed} of {one.boots}, "
         f"{labels[one.pair.new]} {one.new_failed} of {one.new_boots}: {one.verdict} "
-        f"(Boschloo, p = {one.p:.2g})"
+        f"({rates_test(one.boots, one.new_boots)}, p = {one.p:.2g})"
         for one in compared.comparison.failures
     ]
     return (
@@ -345,6 +350,13 @@ def _footprint(compared: Compared, width: int) -> list[str]:
         cells = [f"{row[name]:,}" if name in row else "-" for row in costs.values()]
         rows.append([f"  {_plain(name)}", *cells])
     return ["What it costs who does not use it:", *_aligned(rows, width)]
+
+
+def _attribution(compared: Compared, width: int) -> list[str]:
+    found = compared.attribution
+    if found is None or not found.boots:
+        return []
+    return attribution_lines(found, groups(compared.plan.variants), compared.labels, width)
 
 
 def _plain(name: str) -> str:
@@ -415,6 +427,7 @@ def _summary(compared: Compared) -> Iterable[str]:
     yield from _kept(compared)
     yield from _failures(compared)
     yield from _others(compared, TERMINAL)
+    yield from _attribution(compared, TERMINAL)
     yield from _trust(compared, TERMINAL)
     yield compared.again
 
@@ -462,6 +475,9 @@ def as_json(compared: Compared) -> dict[str, Any]:
             }
             for one in found.kept
         ],
+        "attribution": attribution_json(compared.attribution, compared.plan.variants)
+        if compared.attribution
+        else None,
         "again": compared.again,
     }
 

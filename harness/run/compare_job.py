@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -30,6 +31,7 @@ from harness.report.comparison import (
 )
 from harness.report.progress import Progress, remaining
 from harness.report.words import duration
+from harness.results.attribution import AttributedBoot, read_attribution
 from harness.results.files import write_atomically
 from harness.results.measurements import (
     Boot,
@@ -42,6 +44,7 @@ from harness.results.measurements import (
     read_records,
     still_missing,
 )
+from harness.run.attribute import Attributing, begin_attribution
 from harness.run.compare_local import LocalBoots, NotBuilt, Places, Ready, major_minor, prepare
 from harness.run.compare_needs import check_needs
 from harness.run.compare_plan import arms, boots_of, control_pair
@@ -54,8 +57,10 @@ _SHOWN_DIFFERENCES = 20
 class CompareRequest:
     """What the command line asks for: a new `plan`, or what to go on with (`resume`).
 
-    With `report_only` nothing is booted. `at_once` is how many guests run side by side, 0 for as
-    many as there are cores. `form` is "text", "json", "mail" or "markdown".
+    With `report_only` nothing is booted. `attribute` asks who splits the direct map, in boots of
+    their own; what is resumed asks, too, where it was asked before. `at_once` is how many guests
+    run side by side, 0 for as many as there are cores. `form` is "text", "json", "mail" or
+    "markdown".
     """
 
     runs: Path
@@ -63,6 +68,7 @@ class CompareRequest:
     plan: StoredPlan | None = None
     resume: str = ""
     report_only: bool = False
+    attribute: bool = False
     at_once: int = 0
     form: str = "text"
 
@@ -80,9 +86,14 @@ def execute_compare(request: CompareRequest) -> int:
         folder = find_folder(request.runs, request.resume)
         plan = read_plan(folder)
     workloads = {key: load_workload(key, request.places.testcases) for key in plan.workloads}
+    if request.report_only and request.attribute:
+        raise UserError("--attribute boots, --report does not", hint="say --resume instead")
     if not request.report_only:
+        if request.attribute:
+            begin_attribution(folder, plan)
         try:
             _measure(request, folder, plan, workloads)
+            _attribute(request, folder, plan, workloads)
         except KeyboardInterrupt:
             _say(f"go on with: patchbed compare --resume {folder.path.name}")
             raise
@@ -119,6 +130,25 @@ def _measure(
         )
         boots.execute(missing)
     pace.close(len(plan.blocks))
+
+
+def _attribute(
+    request: CompareRequest,
+    folder: CompareFolder,
+    plan: StoredPlan,
+    workloads: Mapping[str, Workload],
+) -> None:
+    """Ask who splits the direct map, where that was asked for."""
+    if read_attribution(folder.path) is None:
+        return
+
+    def tell(boot: AttributedBoot) -> None:
+        ended = outcome_words(boot.outcome, boot.title)
+        _say(f"attribution: {boot.workload} {boot.variant}: {ended}")
+
+    with Progress() as progress:
+        asking = Attributing(plan, workloads, folder, request.places, progress, tell)
+        asking.execute(request.at_once or os.cpu_count() or 1)
 
 
 def _facts(made: Sequence[Ready | NotBuilt], plan: StoredPlan, places: Places) -> dict[str, object]:
@@ -225,6 +255,7 @@ def analyse(folder: CompareFolder, plan: StoredPlan, workloads: Mapping[str, Wor
         not_built=facts.get("not_built", {}),
         differences=[Difference(*each) for each in facts.get("differing", [])],
         footprint=facts.get("footprint", {}),
+        attribution=read_attribution(folder.path),
     )
 
 

@@ -21,7 +21,7 @@ from harness.guest import qemu
 from harness.guest.batch import Batch
 from harness.guest.image import build_image
 from harness.guest.machine import Machine, load_machine
-from harness.guest.script import ScriptResult
+from harness.guest.script import ScriptResult, Step
 from harness.guest.speed import scaled
 from harness.kernel.artifact import Kernel
 from harness.kernel.builder import obtain
@@ -242,7 +242,7 @@ class LocalBoots:
         same: bool | None = None
         try:
             result = self._run(boot, folder)
-            outcome, title = _ending(result)
+            outcome, title = ending(result)
             if outcome is Outcome.PASS:
                 values = values_of(workload, result)
         except PatchbedError as error:
@@ -254,29 +254,48 @@ class LocalBoots:
         return BootRecord(boot, outcome, attempt, title, seconds, same, values)
 
     def _run(self, boot: Boot, folder: Path) -> ScriptResult:
+        steps = self.workloads[boot.workload].steps(boot.block)
         ready = self.ready[boot.variant]
-        machine = load_machine(self.plan.machine)
-        batch = _CancellableBatch(
-            ready.kernel,
-            ready.image,
-            machine,
-            self.workloads[boot.workload].steps(boot.block),
-            folder,
-            boot_limit=_PATIENCE * scaled(self.places.limits.boot),
-            silence_limit=_PATIENCE * scaled(self.places.limits.silence),
-            accelerator=self.plan.accelerator,
-            world=boot.block if machine.deterministic else 0,
+        return run_steps(
+            ready, self.plan, steps, boot.block, folder, self.places.limits, self._cancelled
         )
-        batch.cancelled = self._cancelled
-        with batch:
-            return batch.wait()
+
+
+def run_steps(
+    ready: Ready,
+    plan: StoredPlan,
+    steps: Sequence[Step],
+    world: int,
+    folder: Path,
+    limits: LimitsTable,
+    cancelled: threading.Event,
+) -> ScriptResult:
+    """Boot a variant on the plan's machine, have `steps` done, and return what came of them.
+
+    `folder` gets the raw files. A guest ends early, as infra.cancelled, once `cancelled` is set.
+    """
+    machine = load_machine(plan.machine)
+    batch = _CancellableBatch(
+        ready.kernel,
+        ready.image,
+        machine,
+        steps,
+        folder,
+        boot_limit=_PATIENCE * scaled(limits.boot),
+        silence_limit=_PATIENCE * scaled(limits.silence),
+        accelerator=plan.accelerator,
+        world=world if machine.deterministic else 0,
+    )
+    batch.cancelled = cancelled
+    with batch:
+        return batch.wait()
 
 
 # A deterministic boot takes five to ten times as long as an ordinary one.
 _PATIENCE = 5.0
 
 
-def _ending(result: ScriptResult) -> tuple[Outcome, str]:
+def ending(result: ScriptResult) -> tuple[Outcome, str]:
     """Return a boot's outcome and, where it is no pass, why."""
     if result.error is not None:
         return result.error.outcome, result.error.message
