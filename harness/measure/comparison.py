@@ -8,12 +8,29 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from harness.measure import statistics
-from harness.measure.metric import Metric, MetricClass, Smallest, settle_class
+from harness.measure.arms import Arms, arms_of, paired_arms, resampled_means
+from harness.measure.metric import Metric, Smallest, settle_class
 from harness.measure.statistics import Block, Interval
-from harness.measure.verdicts import LEVEL, Evidence, Judgement, Verdict, assess, judge
+from harness.measure.verdicts import (
+    LEVEL,
+    Evidence,
+    Judgement,
+    Question,
+    Verdict,
+    assess_all,
+    judge,
+)
 from harness.outcomes import Outcome
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 MOST_GATES = 6
 # What nobody declared is looked at all the same; this much of it is worth a word.
@@ -150,18 +167,7 @@ def compare(
     A metric's class comes from the `placebo` pair's boots, which are judged as all others are.
     """
     table = _Table(boots)
-    chosen = set(gates)
-    found: dict[str, list[_Raw]] = {"gate": [], "exploratory": [], "placebo": []}
-    for workload in metrics:
-        for metric in _with_undeclared(metrics[workload], table.names(workload)):
-            control = table.blocks(workload, metric.source, placebo) if placebo else []
-            kind = settle_class(metric.kind, statistics.differences(control))
-            for pair in [*pairs, *([placebo] if placebo else [])]:
-                raw = _raw(table, workload, pair, metric, control, kind, seed)
-                if raw is not None:
-                    is_gate = (workload, metric.name) in chosen
-                    family = "gate" if is_gate else "exploratory"
-                    found["placebo" if pair == placebo else family].append(raw)
+    found = _answered(_asked(table, metrics, pairs, placebo, set(gates)), seed)
     findings = [
         *_judged("gate", found["gate"], statistics.holm, level),
         *_judged("exploratory", found["exploratory"], statistics.benjamini_hochberg, level),
@@ -178,6 +184,16 @@ def compare(
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """A question of a workload's pair, and the family that the answer belongs to."""
+
+    workload: str
+    pair: Pair
+    family: str
+    question: Question
+
+
+@dataclass(frozen=True)
 class _Raw:
     workload: str
     pair: Pair
@@ -185,35 +201,134 @@ class _Raw:
     evidence: Evidence
 
 
-class _Table:
-    """Values by workload, variant and block."""
+class _Arm:
+    """The boots of a variant that did one workload; `single` where no block has two of them."""
 
     def __init__(self, boots: Sequence[Measured]) -> None:
-        self._boots: dict[tuple[str, str], list[Measured]] = defaultdict(list)
-        self._names: dict[str, dict[str, None]] = defaultdict(dict)
-        for boot in boots:
-            self._boots[boot.workload, boot.variant].append(boot)
-            self._names[boot.workload].update(dict.fromkeys(boot.values))
+        self.boots = boots
+        self.blocks = [boot.block for boot in boots]
+        self.single = len(set(self.blocks)) == len(boots)
 
-    def names(self, workload: str) -> list[str]:
-        return list(self._names[workload])
+    def rows(self, names: Sequence[str], blocks: Sequence[int]) -> Floats:
+        """Return a row a name with a value a block, NaN where there is none."""
+        import numpy as np
 
-    def arm(self, workload: str, variant: str) -> list[Measured]:
-        return self._boots.get((workload, variant), [])
+        rows = np.full((len(blocks), len(names)), np.nan)
+        places = {block: place for place, block in enumerate(blocks)}
+        pick = itemgetter(*names) if len(names) > 1 else None
+        for boot in self.boots:
+            if boot.outcome is not Outcome.PASS:
+                continue
+            values: Sequence[float]
+            try:
+                values = pick(boot.values) if pick else [boot.values[name] for name in names]
+            except KeyError:
+                values = [boot.values.get(name, math.nan) for name in names]
+            rows[places[boot.block]] = values
+        return np.ascontiguousarray(rows.T)
 
-    def values(self, workload: str, variant: str, source: str) -> dict[int, list[float]]:
-        """Return an arm's values by block; a boot that did not come through has none."""
+    def values(self, source: str) -> dict[int, list[float]]:
+        """Return the values by block; a boot that did not come through has none."""
         values: dict[int, list[float]] = {}
-        for boot in self.arm(workload, variant):
+        for boot in self.boots:
             mine = values.setdefault(boot.block, [])
             if boot.outcome is Outcome.PASS and source in boot.values:
                 mine.append(boot.values[source])
         return values
 
-    def blocks(self, workload: str, source: str, pair: Pair) -> list[Block]:
-        return statistics.make_blocks(
-            self.values(workload, pair.reference, source), self.values(workload, pair.new, source)
-        )
+
+class _Table:
+    """Values by workload, variant and block."""
+
+    def __init__(self, boots: Sequence[Measured]) -> None:
+        by_arm: dict[tuple[str, str], list[Measured]] = defaultdict(list)
+        self._names: dict[str, dict[str, int]] = defaultdict(dict)
+        for boot in boots:
+            by_arm[boot.workload, boot.variant].append(boot)
+            known = self._names[boot.workload]
+            if not boot.values.keys() <= known.keys():
+                for name in boot.values:
+                    known.setdefault(name, len(known))
+        self._arms = {key: _Arm(mine) for key, mine in by_arm.items()}
+        self._rows: dict[tuple[str, str, tuple[int, ...]], Floats] = {}
+
+    def names(self, workload: str) -> list[str]:
+        return list(self._names[workload])
+
+    def arm(self, workload: str, variant: str) -> _Arm:
+        return self._arms.get((workload, variant)) or _Arm([])
+
+    def values(self, workload: str, variant: str, source: str) -> dict[int, list[float]]:
+        return self.arm(workload, variant).values(source)
+
+    def arms(self, workload: str, pair: Pair) -> Callable[[str], Arms]:
+        """Return what gives a pair's arms for a value's name."""
+        reference, new = (self.arm(workload, name) for name in (pair.reference, pair.new))
+        if not (reference.single and new.single):
+            return lambda source: arms_of(
+                statistics.make_blocks(reference.values(source), new.values(source))
+            )
+        blocks = tuple(sorted({*reference.blocks, *new.blocks}))
+        places = self._names[workload]
+        first = self._all_rows(workload, pair.reference, blocks)
+        second = self._all_rows(workload, pair.new, blocks)
+
+        def arms(source: str) -> Arms:
+            place = places.get(source)
+            if place is None:
+                return arms_of([Block((), ())] * len(blocks))
+            return paired_arms(first[place], second[place])
+
+        return arms
+
+    def _all_rows(self, workload: str, variant: str, blocks: tuple[int, ...]) -> Floats:
+        key = (workload, variant, blocks)
+        if key not in self._rows:
+            self._rows[key] = self.arm(workload, variant).rows(self.names(workload), blocks)
+        return self._rows[key]
+
+
+def _asked(
+    table: _Table,
+    metrics: Mapping[str, Sequence[Metric]],
+    pairs: Sequence[Pair],
+    placebo: Pair | None,
+    gates: set[tuple[str, str]],
+) -> list[_Asked]:
+    """Return what is asked of each metric and pair, each workload's metrics in their order."""
+    asked: list[_Asked] = []
+    every = [*pairs, *([placebo] if placebo else [])]
+    for workload in metrics:
+        lookups = [(pair, table.arms(workload, pair)) for pair in every]
+        for metric in _with_undeclared(metrics[workload], table.names(workload)):
+            control = lookups[-1][1](metric.source) if placebo else None
+            kind = settle_class(metric.kind, [] if control is None else control.changes.tolist())
+            for pair, arms_for in lookups:
+                arms = control if control is not None and pair == placebo else None
+                arms = arms_for(metric.source) if arms is None else arms
+                if not _worth_asking(metric, arms):
+                    continue
+                family = "gate" if (workload, metric.name) in gates else "exploratory"
+                family = "placebo" if pair == placebo else family
+                asked.append(_Asked(workload, pair, family, Question(metric, kind, arms, control)))
+    return asked
+
+
+def _worth_asking(metric: Metric, arms: Arms) -> bool:
+    if not arms.any and not metric.declared:
+        return False
+    # What only one of them has, like a counter that the series adds, is shown where declared.
+    return metric.declared or len(arms) > 0
+
+
+def _answered(asked: Sequence[_Asked], seed: int) -> dict[str, list[_Raw]]:
+    """Return the evidence on what is asked, by family."""
+    found: dict[str, list[_Raw]] = {"gate": [], "exploratory": [], "placebo": []}
+    answers = assess_all([one.question for one in asked], seed)
+    for one, evidence in zip(asked, answers, strict=True):
+        raw = _Raw(one.workload, one.pair, one.question.metric, evidence)
+        found[one.family].append(raw)
+    return found
 
 
 def _with_undeclared(declared: Sequence[Metric], names: Sequence[str]) -> list[Metric]:
@@ -224,25 +339,6 @@ def _with_undeclared(declared: Sequence[Metric], names: Sequence[str]) -> list[M
         if name not in known
     ]
     return [*declared, *rest]
-
-
-def _raw(
-    table: _Table,
-    workload: str,
-    pair: Pair,
-    metric: Metric,
-    control: Sequence[Block],
-    kind: MetricClass,
-    seed: int,
-) -> _Raw | None:
-    blocks = table.blocks(workload, metric.source, pair)
-    has_any = any(block.reference or block.new for block in blocks)
-    if not has_any and not metric.declared:
-        return None
-    # What only one of them has, like a counter that the series adds, is shown where declared.
-    if not metric.declared and not any(block.whole for block in blocks):
-        return None
-    return _Raw(workload, pair, metric, assess(metric, blocks, control, seed, kind))
 
 
 def _judged(
@@ -272,10 +368,11 @@ def _failures(
     rows: list[tuple[str, Pair, int, int, int, int, float]] = []
     for workload in workloads:
         for pair in pairs:
-            reference, new = (table.arm(workload, name) for name in (pair.reference, pair.new))
+            reference = table.arm(workload, pair.reference).boots
+            new = table.arm(workload, pair.new).boots
             counts = (_failed(reference), len(reference), _failed(new), len(new))
             if counts[0] or counts[2]:
-                rows.append((workload, pair, *counts, statistics.boschloo_p(*counts)))
+                rows.append((workload, pair, *counts, statistics.rates_p(*counts)))
     adjusted = statistics.holm([row[-1] for row in rows])
     return [
         Failures(*row[:-1], p=p, verdict=_failure_verdict(*row[2:6], p, level))
@@ -343,16 +440,18 @@ def kept_share(
     shared = [key for key in base if base[key] and earlier.get(key) and later.get(key)]
     if not shared:
         return None, None
-    gains = [np.mean(base[key]) - np.mean(earlier[key]) for key in shared]
-    keeps = [np.mean(base[key]) - np.mean(later[key]) for key in shared]
+    means = [np.array([_mean(arm[key]) for key in shared]) for arm in (base, earlier, later)]
+    gains, keeps = means[0] - means[1], means[0] - means[2]
     total = float(np.mean(gains))
     if total == 0 or not math.isfinite(total):
         return None, None
-    # A block is (gain of the earlier, gain of the later): the ratio of their means is wanted.
-    blocks = [
-        Block((float(gain),), (float(keep),)) for gain, keep in zip(gains, keeps, strict=True)
-    ]
-    interval = statistics.bootstrap_interval(
-        blocks, lambda gain, keep: np.asarray(keep.mean(axis=1) / gain.mean(axis=1)), seed
-    )
+    gain, keep = resampled_means([gains, keeps], seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        interval = statistics.interval_of(keep / gain, len(shared))
     return float(np.mean(keeps)) / total, interval
+
+
+def _mean(values: Sequence[float]) -> float:
+    import numpy as np
+
+    return values[0] if len(values) == 1 else float(np.mean(values))

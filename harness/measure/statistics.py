@@ -24,6 +24,9 @@ _EXACT_PAIRS = 13
 DRAWS = 9999
 RESAMPLES = 4000
 CONFIDENCE = 0.95
+# Boschloo's test looks at each pair of rates that there could be, several times: beyond so many
+# boots an arm, Fisher's, which finds less and never more, takes its place.
+MOST_BOSCHLOO = 200
 # Sums of numbers in another order differ in their last bits.
 _SAME = 1e-9
 
@@ -111,7 +114,7 @@ def sign_flip_p(values: Floats, seed: int = 0) -> Floats:
     return (hits + 1.0) / (DRAWS + 1.0)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _signs(pairs: int, seed: int) -> Floats:
     import numpy as np
 
@@ -120,7 +123,10 @@ def _signs(pairs: int, seed: int) -> Floats:
         bits = (numbers >> np.arange(pairs)) & 1
     else:
         bits = np.random.default_rng(seed).integers(0, 2, (DRAWS, pairs))
-    return (bits * 2 - 1).astype(np.float64)
+    signs = bits.astype(np.float64)
+    signs *= 2
+    signs -= 1
+    return signs
 
 
 def bootstrap_interval(
@@ -142,19 +148,30 @@ def bootstrap_interval(
         return None
     reference = np.array([_mean(block.reference) for block in whole])
     new = np.array([_mean(block.new) for block in whole])
-    chosen = _resamples(len(whole), seed)
+    chosen = resamples(len(whole), seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         values = statistic(reference[chosen], new[chosen])
+    return interval_of(values, len(whole))
+
+
+def interval_of(values: Floats, blocks: int) -> Interval | None:
+    """Return the interval of a statistic, given its values in resamples of so many blocks.
+
+    None where nothing is finite.
+    """
+    import numpy as np
+
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return None
-    tail = _expanded_tail(len(whole))
+    tail = _expanded_tail(blocks)
     low, high = np.quantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 
-@lru_cache(maxsize=8)
-def _resamples(blocks: int, seed: int) -> NDArray[np.int64]:
+@lru_cache(maxsize=2)
+def resamples(blocks: int, seed: int) -> NDArray[np.int64]:
+    """Return which of so many blocks the bootstrap draws: a row a resample."""
     import numpy as np
 
     return np.random.default_rng(seed).integers(0, blocks, (RESAMPLES, blocks))
@@ -184,14 +201,14 @@ def median_ratio(reference: Floats, new: Floats) -> Floats:
     return np.asarray(np.median(new, axis=1) / np.median(reference, axis=1))
 
 
-def cliffs_delta(reference: Sequence[float], new: Sequence[float]) -> float:
+def cliffs_delta(reference: Sequence[float] | Floats, new: Sequence[float] | Floats) -> float:
     """Return how much more often a value of `new` is above one of `reference` than below it.
 
     From -1 to 1; 0 where either has none.
     """
     import numpy as np
 
-    if not reference or not new:
+    if not len(reference) or not len(new):
         return 0.0
     ordered = np.sort(np.asarray(reference, dtype=float))
     below = np.searchsorted(ordered, new, side="left").sum()
@@ -199,16 +216,32 @@ def cliffs_delta(reference: Sequence[float], new: Sequence[float]) -> float:
     return float((below - (len(reference) * len(new) - not_above)) / (len(reference) * len(new)))
 
 
-def boschloo_p(failed: int, boots: int, new_failed: int, new_boots: int) -> float:
-    """Return the two-sided p of two failure rates; 1 where an arm has no boots."""
-    from scipy.stats import boschloo_exact
+def rates_test(boots: int, new_boots: int) -> str:
+    """Return which test `rates_p` is for so many boots: "Boschloo" or "Fisher"."""
+    return "Fisher" if max(boots, new_boots) > MOST_BOSCHLOO else "Boschloo"
+
+
+def rates_test(boots: int, new_boots: int) -> str:
+    """Return which test `rates_p` is for so many boots: "Boschloo" or "Fisher"."""
+    return "Fisher" if max(boots, new_boots) > MOST_BOSCHLOO else "Boschloo"
+
+
+def rates_p(failed: int, boots: int, new_failed: int, new_boots: int) -> float:
+    """Return the two-sided p of two failure rates; 1 where an arm has no boots.
+
+    By Boschloo's exact test, with more than MOST_BOSCHLOO boots an arm by Fisher's.
+    """
+    from scipy.stats import boschloo_exact, fisher_exact
 
     if not boots or not new_boots or failed / boots == new_failed / new_boots:
         return 1.0
     table = [[failed, new_failed], [boots - failed, new_boots - new_failed]]
+    if rates_test(boots, new_boots) == "Fisher":
+        return float(fisher_exact(table).pvalue)
     return min(1.0, float(boschloo_exact(table).pvalue))
 
 
+@lru_cache(maxsize=1024)
 def differing_p(differing: int, blocks: int, placebo_differing: int, placebo_blocks: int) -> float:
     """Return the p of so many differing blocks, were the placebo's blocks of the same kind.
 
@@ -221,6 +254,17 @@ def differing_p(differing: int, blocks: int, placebo_differing: int, placebo_blo
         return 1.0
     together = differing + placebo_differing
     return float(hypergeom.sf(differing - 1, blocks + placebo_blocks, together, blocks))
+
+
+def differing_ps(differing: Sequence[int], blocks: Sequence[int]) -> list[float]:
+    """Return `differing_p` of each, where the placebo has as many blocks and none differs."""
+    import numpy as np
+    from scipy.stats import hypergeom
+
+    if not blocks:
+        return []
+    found, count = np.asarray(differing), np.asarray(blocks)
+    return [float(p) for p in hypergeom.sf(found - 1, 2 * count, found, count)]
 
 
 def ruled_out(blocks: int) -> float:
@@ -239,10 +283,10 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
 
 def _adjusted(p_values: Sequence[float], method: str) -> list[float]:
-    from statsmodels.stats.multitest import multipletests
-
     if not p_values:
         return []
+    from statsmodels.stats.multitest import multipletests
+
     return [float(p) for p in multipletests(list(p_values), method=method)[1]]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.measure import statistics
+from harness.measure.arms import Arms, arms_of, mean_intervals, ratio_intervals, sign_flip_ps
 from harness.measure.metric import Better, Metric, MetricClass
 from harness.measure.statistics import Block, Interval
 
@@ -71,6 +72,19 @@ class Judgement:
     needed: int = 0
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a pair: `metric`, of class `kind`, by the values of its arms.
+
+    `placebo` are the arms that differ in nothing that matters, None where there are none.
+    """
+
+    metric: Metric
+    kind: MetricClass
+    arms: Arms
+    placebo: Arms | None = None
+
+
 def assess(
     metric: Metric,
     blocks: Sequence[Block],
@@ -79,67 +93,95 @@ def assess(
     kind: MetricClass | None = None,
 ) -> Evidence:
     """Return what `blocks` say of `metric`, which is of class `kind` by the `placebo`'s blocks."""
-    kind = kind or metric.kind
-    whole = [block for block in blocks if block.whole]
-    changes = statistics.differences(whole)
-    differing = sum(change != 0 for change in changes)
-    reference, new = _centres(whole, kind)
-    effect, interval = _effect(whole, kind, reference, seed)
-    if kind is MetricClass.EXACT:
-        control = statistics.differences(placebo)
-        p = statistics.differing_p(
-            differing, len(changes), sum(change != 0 for change in control), len(control)
-        )
-    else:
-        # Most counters never differ, and then there is nothing to permute.
-        p = statistics.permutation_p(whole, seed) if differing else 1.0
+    question = Question(metric, kind or metric.kind, arms_of(blocks), arms_of(placebo))
+    return assess_all([question], seed)[0]
+
+
+def assess_all(questions: Sequence[Question], seed: int) -> list[Evidence]:
+    """Return what each question's blocks say, in their order."""
+    rows = zip(questions, _intervals(questions, seed), _p_values(questions, seed), strict=True)
+    return [_evidence(question, interval, p) for question, interval, p in rows]
+
+
+def _p_values(questions: Sequence[Question], seed: int) -> list[float]:
+    # Most counters never differ, and then there is nothing to permute.
+    found = [1.0] * len(questions)
+    flipped: list[int] = []
+    for index, one in enumerate(questions):
+        if one.kind is MetricClass.EXACT:
+            control = (one.placebo.differing, len(one.placebo)) if one.placebo else (0, 0)
+            found[index] = statistics.differing_p(one.arms.differing, len(one.arms), *control)
+        elif one.arms.differing and one.arms.blocks is not None:
+            found[index] = statistics.permutation_p(one.arms.blocks, seed)
+        elif one.arms.differing:
+            flipped.append(index)
+    p_values = sign_flip_ps([questions[index].arms.changes for index in flipped], seed)
+    for index, p in zip(flipped, p_values, strict=True):
+        found[index] = p
+    return found
+
+
+def _intervals(questions: Sequence[Question], seed: int) -> list[Interval | None]:
+    """Return the interval of each effect, in the metric's unit."""
+    found: list[Interval | None] = [
+        Interval(0.0, 0.0) if len(one.arms) else None for one in questions
+    ]
+    differing = [index for index, one in enumerate(questions) if one.arms.differing]
+    by_ratio = [index for index in differing if _by_ratio(questions[index])]
+    by_mean = sorted({*differing} - {*by_ratio})
+    arms = [questions[index].arms for index in by_ratio]
+    ratios = ratio_intervals([(one.reference, one.new) for one in arms], seed)
+    for index, ratio in zip(by_ratio, ratios, strict=True):
+        found[index] = _scaled(ratio, _centres(questions[index])[0])
+    means = mean_intervals([questions[index].arms.changes for index in by_mean], seed)
+    for index, mean in zip(by_mean, means, strict=True):
+        found[index] = mean
+    return found
+
+
+def _by_ratio(question: Question) -> bool:
+    return question.kind is MetricClass.LATENCY and _centres(question)[0] > 0
+
+
+def _scaled(ratio: Interval | None, reference: float) -> Interval | None:
+    if ratio is None:
+        return None
+    return Interval((ratio.low - 1) * reference, (ratio.high - 1) * reference)
+
+
+def _centres(question: Question) -> tuple[float, float]:
+    import numpy as np
+
+    arms = question.arms
+    if not len(arms):
+        return 0.0, 0.0
+    centre = np.median if question.kind is MetricClass.LATENCY else np.mean
+    reference = float(centre(arms.reference))
+    return reference, float(centre(arms.new)) if arms.differing else reference
+
+
+def _evidence(question: Question, interval: Interval | None, p: float) -> Evidence:
+    arms = question.arms
+    reference, new = _centres(question)
+    changes: list[float] = arms.changes.tolist() if arms.differing else []
+    effect = 0.0
+    if changes:
+        effect = new - reference if _by_ratio(question) else sum(changes) / len(changes)
+    same = not changes and arms.blocks is None
     return Evidence(
-        kind=kind,
-        blocks=len(whole),
-        lost=len(blocks) - len(whole),
+        kind=question.kind,
+        blocks=len(arms),
+        lost=arms.lost,
         reference=reference,
         new=new,
         effect=effect,
         interval=interval,
         spread=statistics.standard_deviation(changes),
-        margin=metric.smallest.margin(reference),
+        margin=question.metric.smallest.margin(reference),
         p=p,
-        delta=statistics.cliffs_delta(
-            [value for block in whole for value in block.reference],
-            [value for block in whole for value in block.new],
-        ),
-        differing=differing,
+        delta=0.0 if same else statistics.cliffs_delta(*arms.values()),
+        differing=arms.differing,
     )
-
-
-def _centres(whole: Sequence[Block], kind: MetricClass) -> tuple[float, float]:
-    import numpy as np
-
-    if not whole:
-        return 0.0, 0.0
-    centre = np.median if kind is MetricClass.LATENCY else np.mean
-    reference = [sum(block.reference) / len(block.reference) for block in whole]
-    new = [sum(block.new) / len(block.new) for block in whole]
-    return float(centre(reference)), float(centre(new))
-
-
-def _effect(
-    whole: Sequence[Block], kind: MetricClass, reference: float, seed: int
-) -> tuple[float, Interval | None]:
-    """Return the effect and its interval, in the metric's unit."""
-    if not whole:
-        return 0.0, None
-    if not any(statistics.differences(whole)):
-        return 0.0, Interval(0.0, 0.0)
-    if kind is MetricClass.LATENCY and reference > 0:
-        ratio = statistics.bootstrap_interval(whole, statistics.median_ratio, seed)
-        _, new = _centres(whole, kind)
-        if ratio is None:
-            return new - reference, None
-        return new - reference, Interval((ratio.low - 1) * reference, (ratio.high - 1) * reference)
-    changes = statistics.differences(whole)
-    interval = statistics.bootstrap_interval(whole, statistics.mean_difference, seed)
-    return sum(changes) / len(changes), interval
 
 
 def judge(metric: Metric, evidence: Evidence, p: float, level: float = LEVEL) -> Judgement:
@@ -203,7 +245,9 @@ def _needed(evidence: Evidence, p: float) -> int:
 def _exact_needed(evidence: Evidence, p: float, level: float) -> int:
     raised = max(1.0, p / evidence.p) if evidence.p else 1.0
     share = evidence.differing / evidence.blocks
-    for blocks in range(evidence.blocks + 1, 1000):
-        if raised * statistics.differing_p(round(share * blocks), blocks, 0, blocks) <= level:
+    tried = range(evidence.blocks + 1, 1000)
+    p_values = statistics.differing_ps([round(share * blocks) for blocks in tried], tried)
+    for blocks, found in zip(tried, p_values, strict=True):
+        if raised * found <= level:
             return blocks
     return _MOST_NEEDED

@@ -194,14 +194,17 @@ def read_records(folder: CompareFolder) -> list[BootRecord]:
 
 def _records(path: Path) -> Iterator[BootRecord]:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        stream = path.open(encoding="utf-8", errors="replace")
     except OSError:
         return
-    for line in text.split("\n")[:-1]:
-        try:
-            yield load_record(line)
-        except (ValueError, KeyError, TypeError):
-            continue
+    with stream:
+        for line in stream:
+            if not line.endswith("\n"):
+                return
+            try:
+                yield load_record(line)
+            except (ValueError, KeyError, TypeError):
+                continue
 
 
 def dump_record(record: BootRecord) -> str:

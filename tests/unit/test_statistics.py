@@ -122,11 +122,31 @@ def test_cliffs_delta_against_mann_and_whitney(reference: list[int], new: list[i
 
 
 def test_failure_rates() -> None:
-    assert ours.boschloo_p(0, 20, 0, 20) == 1.0
-    assert ours.boschloo_p(0, 0, 1, 1) == 1.0
+    assert ours.rates_p(0, 20, 0, 20) == 1.0
+    assert ours.rates_p(0, 0, 1, 1) == 1.0
     theirs = stats.boschloo_exact([[0, 6], [20, 14]]).pvalue
-    assert ours.boschloo_p(0, 20, 6, 20) == pytest.approx(theirs)
+    assert ours.rates_p(0, 20, 6, 20) == pytest.approx(theirs)
     assert 0.005 < theirs < 0.05
+
+
+def test_failure_rates_of_many_boots() -> None:
+    """Boschloo's takes seconds there; Fisher's never finds more than it does."""
+    many = ours.MOST_BOSCHLOO + 1
+    assert ours.rates_test(many - 1, many - 1) == "Boschloo"
+    assert ours.rates_test(20, many) == "Fisher"
+    theirs = stats.fisher_exact([[1, 9], [many - 1, many - 9]]).pvalue
+    assert ours.rates_p(1, many, 9, many) == pytest.approx(theirs)
+    assert ours.rates_p(1, 40, 9, 40) < stats.fisher_exact([[1, 9], [39, 31]]).pvalue
+
+
+def test_failure_rates_of_many_boots() -> None:
+    """Boschloo's takes seconds there; Fisher's never finds more than it does."""
+    many = ours.MOST_BOSCHLOO + 1
+    assert ours.rates_test(many - 1, many - 1) == "Boschloo"
+    assert ours.rates_test(20, many) == "Fisher"
+    theirs = stats.fisher_exact([[1, 9], [many - 1, many - 9]]).pvalue
+    assert ours.rates_p(1, many, 9, many) == pytest.approx(theirs)
+    assert ours.rates_p(1, 40, 9, 40) < stats.fisher_exact([[1, 9], [39, 31]]).pvalue
 
 
 @settings(max_examples=30, deadline=None)
