@@ -41,6 +41,7 @@ def test_there_are_those_that_show_both_sides() -> None:
     """If idle ones were missing, a report would show the gain and not where there is none."""
     assert {"idle-boot", "secretmem-idle", "secretmem-fragmented"} <= set(ALL)
     assert {"modules-idle", "modules-fragmented"} <= set(ALL)
+    assert {"pressure", "mixed-churn", "bpf-jit", "allocation-cost"} <= set(ALL)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -87,6 +88,53 @@ def test_parameters_are_part_of_the_name() -> None:
     usual = load_workload("secretmem-idle:pages=1024", TESTCASES)
     assert usual.key == "secretmem-idle"
     assert small.digest != usual.digest
+
+
+def test_bpf_programs_need_a_kernel_that_compiles_them() -> None:
+    """Without the compiler nothing is allocated for code, and no version could differ."""
+    workload = load_workload("bpf-jit", TESTCASES)
+    config = dict.fromkeys(workload.file.config, "y")
+    assert workload.lacks(config) == []
+    assert workload.lacks(config | {"BPF_JIT": "n"}) == ["BPF_JIT"]
+
+
+def test_each_round_of_churn_has_pages_and_a_module() -> None:
+    workload = load_workload("mixed-churn:rounds=5,kept=2", TESTCASES)
+    [step] = [one for one in workload.steps(7) if one.name == "churn"]
+    stubs = "workload_churn() { echo $*; }\nsleep() { :; }\n"
+    said = subprocess.run(
+        ["sh"], input=stubs + step.command, text=True, capture_output=True, check=True
+    ).stdout.split()
+    drawn = workload.variables(7)
+    assert said[0] == "2"
+    assert said[1:] == [
+        f"{pages}:/patchbed/modules/patchbed_{module}.ko"
+        for pages, module in zip(drawn["pages"].split(), drawn["order"].split(), strict=True)
+    ]
+
+
+HELD = """0xffff888100400000 0x100400 1024 2 present readable rw nx
+0xffff888100800000 0x100800 512 1 present readable rw nx
+0xffff888100a00000 0x100a00 3 1 absent faults ro nx
+0xffff888140000000 0x140000 262144 3 present readable rw nx
+"""
+
+
+def test_what_others_got_under_pressure_is_counted() -> None:
+    """The oracle's lines, one a run of pages, as figures: level 1 is 4K, 2 is 2M, 3 is 1G."""
+    workload = load_workload("pressure", TESTCASES)
+    [step] = [one for one in workload.file.steps if one.name == "squeeze"]
+    found = re.search(r"awk '(.*?)'", step.command, re.DOTALL)
+    assert found is not None
+    said = subprocess.run(
+        ["busybox", "awk", found[1]], input=HELD, text=True, capture_output=True, check=True
+    ).stdout
+    assert said.splitlines() == [
+        "taken_pages 263683",
+        "taken_absent 3",
+        "taken_by_4k 515",
+        "taken_by_2m 263168",
+    ]
 
 
 @pytest.mark.parametrize(

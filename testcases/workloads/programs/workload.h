@@ -20,6 +20,18 @@ static inline uint64_t now(void)
 	return time.tv_sec * 1000000000ULL + time.tv_nsec;
 }
 
+/*
+ * Nanoseconds that this thread has run: what it waited for, an RCU grace period for one, is not in
+ * it, nor what other threads do for it.
+ */
+static inline uint64_t run_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return time.tv_sec * 1000000000ULL + time.tv_nsec;
+}
+
 static inline void result(const char *name, uint64_t value)
 {
 	printf("%s %" PRIu64 "\n", name, value);
