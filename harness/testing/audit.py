@@ -25,8 +25,8 @@ _PAGES = {label: size // PAGE_SIZE for label, size in LEAF_BYTES.items()}
 _FOLD_VMSTAT = "echo 1 > /proc/sys/vm/stat_refresh"
 _SCAN = "/sys/kernel/debug/shrinker/*unmapped*/scan"
 _CACHE = "/sys/kernel/debug/unmapped_alloc"
-_HELD_AT_ONCE = 256
-_MOST_HOLDS = 32
+_HELD_AT_ONCE = 512
+_MOST_HOLDS = 24
 # Far more than a guest has.
 EVERYTHING = 1 << 30
 

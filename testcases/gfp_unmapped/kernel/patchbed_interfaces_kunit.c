@@ -119,6 +119,18 @@ static void alloc_pages_exact_is_refused(struct kunit *test)
 		free_pages_exact(address, 3 * PAGE_SIZE);
 }
 
+static void page_frag_is_refused(struct kunit *test)
+{
+	struct page_frag_cache cache = { };
+	void *address = page_frag_alloc(&cache, 128, GFP_REFUSED);
+
+	expect_refused(test, address);
+	if (address) {
+		page_frag_free(address);
+		__page_frag_cache_drain(virt_to_page(cache.va), cache.pagecnt_bias);
+	}
+}
+
 static struct kunit_case all_tests[] = {
 	KUNIT_CASE(bulk_array),
 	KUNIT_CASE(bulk_list),
@@ -127,6 +139,7 @@ static struct kunit_case all_tests[] = {
 	KUNIT_CASE(kmem_cache_bulk_is_refused),
 	KUNIT_CASE_PARAM(get_free_pages_is_refused, order_gen_params),
 	KUNIT_CASE(alloc_pages_exact_is_refused),
+	KUNIT_CASE(page_frag_is_refused),
 	{ }
 };
 
