@@ -221,11 +221,6 @@ def rates_test(boots: int, new_boots: int) -> str:
     return "Fisher" if max(boots, new_boots) > MOST_BOSCHLOO else "Boschloo"
 
 
-def rates_test(boots: int, new_boots: int) -> str:
-    """Return which test `rates_p` is for so many boots: "Boschloo" or "Fisher"."""
-    return "Fisher" if max(boots, new_boots) > MOST_BOSCHLOO else "Boschloo"
-
-
 def rates_p(failed: int, boots: int, new_failed: int, new_boots: int) -> float:
     """Return the two-sided p of two failure rates; 1 where an arm has no boots.
 
