@@ -25,14 +25,18 @@ HISTOGRAM = f"{TRACING}/events/kprobes/{_EVENT}/hist"
 _PROBED = "flush_tlb_all"
 # What a kernel needs for it.
 CONFIG = ("KPROBE_EVENTS", "HIST_TRIGGERS", "STACKTRACE")
+_TRIGGER = f"{TRACING}/events/kprobes/{_EVENT}/trigger"
 # Stacks are counted in the kernel, so that no buffer overflows; `size` is how many different ones.
-COMMAND = f"""
+# Set up before all else: it takes memory, and that is what workloads have prepared when they begin.
+SET_UP = f"""
 [ -e {TRACING}/kprobe_events ] || mount -t tracefs tracefs {TRACING} || exit 1
 echo 'p:{_EVENT} {_PROBED}' > {TRACING}/kprobe_events || exit 1
-echo 'hist:keys=stacktrace:size=8192' > {TRACING}/events/kprobes/{_EVENT}/trigger
+echo 'hist:keys=stacktrace:size=2048:pause' > {_TRIGGER}
 """
+# Appended: to open the file anew takes its triggers away.
+BEGIN = f"echo 'hist:keys=stacktrace:size=2048:cont' >> {_TRIGGER}"
 
-_COUNT, _READ = "count stacks", "read stacks"
+_PREPARE, _COUNT, _READ = "prepare to count stacks", "count stacks", "read stacks"
 _WHAT = "a histogram of stacks"
 _OPEN = re.compile(r"^\{ (?:common_)?stacktrace:[ \t]*$")
 _CLOSE = re.compile(r"^\} hitcount:[ \t]+([0-9]{1,18})[ \t]*$", re.ASCII)
@@ -98,8 +102,8 @@ def steps_of(workload: Workload, world: int) -> list[Step]:
     """
     steps = workload.steps(world)
     before = next(place for place, step in enumerate(steps) if step.name == BEFORE)
-    steps.insert(before, Step(_COUNT, COMMAND))
-    return [*steps, Step(_READ, ":", files=(HISTOGRAM,))]
+    steps.insert(before, Step(_COUNT, BEGIN))
+    return [Step(_PREPARE, SET_UP), *steps, Step(_READ, ":", files=(HISTOGRAM,))]
 
 
 def counted(result: ScriptResult) -> Counted:

@@ -161,8 +161,10 @@ def test_what_is_counted_is_what_is_measured() -> None:
     steps = steps_of(workload, 3)
     names = [step.name for step in steps]
     place = names.index(BEFORE)
-    assert steps[: place - 1] == workload.steps(3)[: place - 1]
-    assert "kprobe_events" in steps[place - 1].command
+    # What counting takes of memory is taken before the workload prepares its own.
+    assert ":pause" in steps[0].command
+    assert steps[1 : place - 1] == workload.steps(3)[: place - 2]
+    assert ":cont' >> " in steps[place - 1].command
     assert steps[-1].files == (HISTOGRAM,)
     assert names.index(END) == len(names) - 2
     files = {BEFORE: vmstat(2, 1), AFTER: vmstat(50, 1), END: vmstat(217, 2)}
