@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import boot, boots, build, statistics
+from benchmarks import boot, boots, build, reporting, statistics
 from benchmarks.alternate import BenchmarkError
 from harness.errors import PatchbedError
 
@@ -15,8 +15,14 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "boot": lambda arguments: boot.main(arguments.rounds),
     "boots": lambda arguments: boots.main(arguments.count),
     "build": lambda arguments: build.main(arguments.rounds),
-    "statistics": lambda arguments: statistics.main(),
+    "statistics": lambda arguments: _statistics(),
 }
+
+
+def _statistics() -> None:
+    # The short one first.
+    reporting.main()
+    statistics.main()
 
 
 def main() -> int:

@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks import alternate, boot, boots
+from benchmarks import alternate, boot, boots, reporting
 from benchmarks.alternate import BenchmarkError, Timing, alternate_calls, time_together
 from benchmarks.boots import Verdict
+from harness.results.measurements import CompareFolder, read_plan, read_records
+from harness.run.compare_plan import boots_of
 
 
 def test_several_at_once_overlap() -> None:
@@ -52,3 +55,14 @@ def test_a_boot_that_was_not_told_as_good_is_seen() -> None:
     assert "cold            1      1      1.00" in table
     assert "batch           1      0" in table
     assert "not good: batch: kernel.lost (1)" in table
+
+
+def test_simulated_boots_are_a_comparison_s(tmp_path: Path) -> None:
+    path = reporting.write_comparison(tmp_path, 32)
+    folder = CompareFolder(path)
+    records = read_records(folder)
+    wanted = {boot for boot in boots_of(read_plan(folder)) if not boot.repetition}
+    assert {one.boot for one in records} == wanted
+    assert len(records) == 32
+    assert min(len(one.values) for one in records) > 290
+    assert reporting.parse_seconds(path / "boots.jsonl") > 0
