@@ -19,6 +19,7 @@ class Form(StrEnum):
     JSON = "json"
     MAIL = "mail"
     MARKDOWN = "markdown"
+    HTML = "html"
 
 
 def compare(
@@ -64,6 +65,9 @@ def compare(
         typer.Option("--attribute", help="Boot once more, apart, and say who splits the map."),
     ] = False,
     form: Annotated[Form, typer.Option("--format", "-f", help="What to print.")] = Form.TEXT,
+    figures: Annotated[
+        Path | None, typer.Option(help="Write the pictures of report.html as .svg files there.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     runs: Annotated[
         Path | None, typer.Option(help="Where it is kept; else beside patchbed.toml.")
@@ -125,5 +129,6 @@ def compare(
         attribute=attribute,
         at_once=jobs,
         form="json" if as_json else form.value,
+        figures=figures,
     )
     raise typer.Exit(execute_compare(request))

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.kernel.variant import Variant, parse
 from harness.measure.comparability import Difference
-from harness.measure.comparison import Comparison, Finding, Kept, Pair
+from harness.measure.comparison import Comparison, Finding, Kept, Measured, Pair
 from harness.measure.metric import MetricClass
 from harness.measure.statistics import rates_test
 from harness.measure.verdicts import Verdict
@@ -19,6 +19,7 @@ from harness.outcomes import ExitCode, Outcome
 from harness.report.attribution import attribution_json, attribution_lines
 from harness.report.words import counted, printable
 from harness.results.attribution import Attribution
+from harness.results.direct_maps import BootMaps
 from harness.results.measurements import StoredPlan
 
 TERMINAL = 100
@@ -34,6 +35,7 @@ class Compared:
     `same` tells whether the self-check gave the same bytes, None where there was none.
     `not_built` is why there is no kernel, by variant; `footprint` what a variant costs before it
     boots, by variant and name; `attribution` who splits the direct map, where that was asked.
+    `boots` are those that pictures show, `maps` direct maps by workload.
     """
 
     name: str
@@ -46,10 +48,17 @@ class Compared:
     differences: Sequence[Difference] = ()
     footprint: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     attribution: Attribution | None = None
+    boots: Sequence[Measured] = ()
+    maps: Mapping[str, Sequence[BootMaps]] = field(default_factory=dict)
 
     @property
     def labels(self) -> dict[str, str]:
         return short_labels([*self.plan.variants, *self.plan.control])
+
+    @property
+    def block_word(self) -> str:
+        """What a block is called: a world where boots are deterministic."""
+        return "world" if self.plan.machine.startswith("deterministic") else "block"
 
     @property
     def again(self) -> str:
@@ -112,6 +121,14 @@ def report_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
     lines = [*_head(compared, width), ""]
     for workload in compared.plan.workloads:
         lines += [*_workload(compared, workload, width), ""]
+    lines += part_lines(compared, width)
+    lines += ["To measure the same again:", f"  {compared.again}"]
+    return [printable(line).rstrip() for line in lines]
+
+
+def part_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
+    """Return what the report says beside the workloads' tables: gates, gains, costs, trust."""
+    lines: list[str] = []
     for part in (
         _gates(compared, width),
         [line for text in _kept(compared) for line in _wrap(text, width)],
@@ -122,19 +139,17 @@ def report_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
         _trust(compared, width),
     ):
         lines += [*part, ""] if part else []
-    lines += ["To measure the same again:", f"  {compared.again}"]
-    return [printable(line).rstrip() for line in lines]
+    return lines
 
 
 def _head(compared: Compared, width: int) -> list[str]:
     plan = compared.plan
     labels = compared.labels
     lines = [f"{name:8} {variant}" for variant, name in labels.items()]
-    blocks = "world" if plan.machine.startswith("deterministic") else "block"
     lines.append("")
     lines.append(
         f"profile {plan.profile}, machine {plan.machine}, "
-        f"{counted(len(plan.blocks), blocks)} each, "
+        f"{counted(len(plan.blocks), compared.block_word)} each, "
         f"{compared.comparison.boots} of {compared.wanted} boots"
     )
     if plan.forced and compared.differences:

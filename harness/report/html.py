@@ -57,7 +57,7 @@ def html_text(results: Results, folder: Path) -> str:
     names = column_names(results.cells)
     details = _details(results, names)
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             results=results,
@@ -86,8 +86,9 @@ def html_text(results: Results, folder: Path) -> str:
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Return what renders the templates beside this file."""
+    made = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -96,10 +97,15 @@ def _environment() -> Environment:
         # What a guest said goes through here: no control character reaches the page.
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters.update(
-        duration=duration, signed=_true_minus, counted=counted, group=group_of, join_argv=shlex.join
+    made.filters.update(
+        duration=duration,
+        signed=_true_minus,
+        counted=counted,
+        group=group_of,
+        join_argv=shlex.join,
+        plain="{:g}".format,
     )
-    return environment
+    return made
 
 
 def _true_minus(number: int) -> str:

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from harness.kernel.variant import parse
 from harness.measure.comparability import Difference, differing_fields
 from harness.measure.comparison import compare, pairs_of
 from harness.measure.workload import Workload, load_workload
+from harness.report.compare_figures import figures_of, write_figures
+from harness.report.compare_html import comparison_html
 from harness.report.comparison import (
     Compared,
     as_json,
@@ -32,6 +34,7 @@ from harness.report.comparison import (
 from harness.report.progress import Progress, remaining
 from harness.report.words import duration
 from harness.results.attribution import AttributedBoot, read_attribution
+from harness.results.direct_maps import read_maps
 from harness.results.files import write_atomically
 from harness.results.measurements import (
     Boot,
@@ -51,6 +54,13 @@ from harness.run.compare_plan import arms, boots_of, control_pair
 
 KERNELS = "kernels.json"
 _SHOWN_DIFFERENCES = 20
+# The file that each form of the report is in.
+_REPORTS = {
+    "json": "results.json",
+    "mail": "mail.txt",
+    "markdown": "report.md",
+    "html": "report.html",
+}
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,8 @@ class CompareRequest:
 
     With `report_only` nothing is booted. `attribute` asks who splits the direct map, in boots of
     their own; what is resumed asks, too, where it was asked before. `at_once` is how many guests
-    run side by side, 0 for as many as there are cores. `form` is "text", "json", "mail" or
-    "markdown".
+    run side by side, 0 for as many as there are cores. `form` is "text", "json", "mail",
+    "markdown" or "html". Pictures go to the folder `figures`, too.
     """
 
     runs: Path
@@ -71,6 +81,7 @@ class CompareRequest:
     attribute: bool = False
     at_once: int = 0
     form: str = "text"
+    figures: Path | None = None
 
 
 def execute_compare(request: CompareRequest) -> int:
@@ -98,8 +109,8 @@ def execute_compare(request: CompareRequest) -> int:
             _say(f"go on with: patchbed compare --resume {folder.path.name}")
             raise
     compared = analyse(folder, plan, workloads)
-    write_reports(folder, compared)
-    _print(compared, request.form, folder)
+    texts = write_reports(folder, compared, request.figures)
+    _print(compared, request.form, folder, texts)
     return exit_code(compared)
 
 
@@ -247,6 +258,8 @@ def analyse(folder: CompareFolder, plan: StoredPlan, workloads: Mapping[str, Wor
     )
     return Compared(
         name=folder.path.name,
+        boots=[one.measured for one in usable],
+        maps={key: read_maps(folder, usable, key, plan.variants) for key in plan.workloads},
         plan=plan,
         comparison=comparison,
         descriptions={key: one.file.description for key, one in workloads.items()},
@@ -266,28 +279,36 @@ def _read_facts(folder: CompareFolder) -> dict[str, Any]:
         return {}
 
 
-def write_reports(folder: CompareFolder, compared: Compared) -> None:
-    """Write results.json, mail.txt and report.md into the comparison's folder."""
-    for name, text in (
-        ("results.json", _json(compared)),
-        ("mail.txt", mail_text(compared)),
-        ("report.md", markdown_text(compared)),
-    ):
-        write_atomically(folder.path / name, text)
+def write_reports(
+    folder: CompareFolder, compared: Compared, figures: Path | None = None
+) -> dict[str, str]:
+    """Write results.json, mail.txt, report.md and report.html into the comparison's folder.
+
+    The pictures go to `figures`, too, where that is given. Returns the reports by their form.
+    """
+    pictures = figures_of(compared)
+    texts = {
+        "json": _json(compared),
+        "mail": mail_text(compared),
+        "markdown": markdown_text(compared),
+        "html": comparison_html(compared, pictures),
+    }
+    for form, name in _REPORTS.items():
+        write_atomically(folder.path / name, texts[form])
+    if figures is not None:
+        write_figures(figures, pictures)
+    return texts
 
 
 def _json(compared: Compared) -> str:
     return json.dumps(as_json(compared), indent=1, allow_nan=False) + "\n"
 
 
-def _print(compared: Compared, form: str, folder: CompareFolder) -> None:
-    texts: dict[str, Callable[[], str]] = {
-        "json": lambda: _json(compared),
-        "mail": lambda: mail_text(compared),
-        "markdown": lambda: markdown_text(compared),
-        "text": lambda: "\n".join([*report_lines(compared), "", str(folder.path), ""]),
-    }
-    sys.stdout.write(texts[form]())
+def _print(compared: Compared, form: str, folder: CompareFolder, texts: Mapping[str, str]) -> None:
+    if form in texts:
+        sys.stdout.write(texts[form])
+    else:
+        sys.stdout.write("\n".join([*report_lines(compared), "", str(folder.path), ""]))
 
 
 @dataclass
