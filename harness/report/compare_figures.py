@@ -19,7 +19,8 @@ from harness.results.files import write_atomically
 from harness.results.run_folder import disk_error
 
 # 2M mappings split into 4K: by the work, and where there is none since the kernel booted.
-_SPLITS = ("vmstat.direct_map_level2_splits", "at:vmstat.direct_map_level2_splits")
+_COUNTER = "vmstat.direct_map_level2_splits"
+_SPLITS = (_COUNTER, f"at:{_COUNTER}")
 
 Figure = MapFigure | SeriesFigure | StripFigure
 
@@ -50,7 +51,9 @@ def _figures(compared: Compared, workload: str) -> Iterator[NamedFigure]:
         yield NamedFigure(f"direct-map-{_slug(workload)}", "map", workload, maps)
     metrics = _metrics(compared, workload)
     values = _Values(compared, workload)
-    source = next((one for one in _SPLITS if any(values.of(one).values())), "")
+    # What a verdict is about comes first.
+    sources = [one.source for one in metrics if one.source.endswith(_COUNTER)]
+    source = next((one for one in (*sources, *_SPLITS) if any(values.of(one).values())), "")
     title = f"{workload}: 2M mappings of the direct map that were split"
     series = series_figure(title, values.of(source), labels, compared.block_word)
     if series is not None:

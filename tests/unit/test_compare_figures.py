@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.reporting import write_comparison
+from harness import paths
 from harness.errors import InfrastructureError
 from harness.measure.map_cells import Cell
 from harness.report.compare_figures import figure_texts, figures_of, write_figures
@@ -22,6 +24,8 @@ from harness.report.scale import make_scale, tick_text
 from harness.report.world_figures import series_figure, strip_figure
 from harness.results.direct_maps import BootMaps
 from harness.results.measurements import Boot
+from harness.run.compare_job import CompareRequest, execute_compare
+from harness.run.compare_local import Places
 from tests.unit.test_compare_report import BASE, CENTRES, PLACEBO, V1, boots, compared
 
 LABELS = {BASE: "base", V1: "v1"}
@@ -245,3 +249,25 @@ def test_an_axis_is_logarithmic_where_centres_are_far_apart() -> None:
 )
 def test_texts_at_an_axis_are_short(value: float, text: str) -> None:
     assert tick_text(value) == text
+
+
+def test_a_report_made_again_is_the_same_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_comparison(tmp_path, 16)
+    request = CompareRequest(
+        tmp_path,
+        Places(paths.KERNEL_PATCHES, paths.TESTCASES),
+        resume=folder.name,
+        report_only=True,
+        form="html",
+        figures=tmp_path / "pictures",
+    )
+    names = ("report.html", "results.json", "report.md", "mail.txt")
+    made: list[list[str]] = []
+    for _ in range(2):
+        assert execute_compare(request) == 3
+        made.append([(folder / name).read_text() for name in names])
+        assert capsys.readouterr().out == made[-1][0]
+    assert made[0] == made[1]
+    assert len(list((tmp_path / "pictures").glob("splits-*.svg"))) == 4
