@@ -404,44 +404,119 @@ static int keep_all_but_one(struct page *block, unsigned int hole)
 	return error;
 }
 
+/* Blocks of 2M that give single pages: the one at hand, and how many of its pages are left. */
+struct donor {
+	struct page *block;
+	unsigned int left;
+};
+
+static int keep_rest(struct donor *donor)
+{
+	int error = 0;
+
+	for (; donor->left; donor->left--) {
+		struct page *page = donor->block + donor->left - 1;
+
+		if (!error)
+			error = keep(&keepers, page, 0);
+		if (error)
+			__free_pages(page, 0);
+	}
+	return error;
+}
+
+/* Return a page of the zone that neighbour is of, from a block that nothing else comes from. */
+static struct page *donate(struct donor *donor, struct page *neighbour)
+{
+	unsigned int order = PMD_SHIFT - PAGE_SHIFT;
+
+	if (donor->left && page_zone(donor->block) != page_zone(neighbour) && keep_rest(donor))
+		return NULL;
+	if (!donor->left) {
+		donor->block = alloc_pages(GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY, order);
+		if (!donor->block)
+			return NULL;
+		split_page(donor->block, order);
+		donor->left = PTRS_PER_PMD;
+	}
+	return donor->block + --donor->left;
+}
+
+/* As many blocks of each zone as lift() may need. */
+#define SPARE_BLOCKS 2
+
+/* Give zones that lack it some memory beyond their low watermark, below which none is taken. */
+static void lift(struct list_head *blocks)
+{
+	struct chunk *block;
+
+	list_for_each_entry(block, blocks, list) {
+		struct zone *zone = page_zone(block->page);
+		struct page *half = block->page + (1UL << (block->order - 1));
+
+		if (zone_page_state(zone, NR_FREE_PAGES) > low_wmark_pages(zone) + PTRS_PER_PMD)
+			continue;
+		/* In one piece it would stay with the CPU, where it does not count. */
+		block->order--;
+		/* Only the first page of a block that is not compound has a count. */
+		init_page_count(half);
+		__free_pages(half, block->order);
+	}
+}
+
 /*
  * Make memory look as it does after long use, as far as the direct map is concerned: the next
  * single pages that the kernel takes for itself come from count different blocks of 2M, each
  * still mapped whole. Without it they come from blocks that boot has split, and changing their
- * mapping costs nothing. The holes are freed at the end and on one CPU, so that they are the first
- * to be handed out there: call it and what follows under taskset.
+ * mapping costs nothing. Between two of these holes lies a page of another block, for the table
+ * that a split takes. They are freed at the end and on one CPU, so that they are the first to be
+ * handed out there: call it and what follows under taskset.
  */
 static int scatter(unsigned int count)
 {
 	unsigned int order = PMD_SHIFT - PAGE_SHIFT, found = 0, i;
+	unsigned int spared[MAX_NR_ZONES] = { };
+	struct page **pages, *block;
 	LIST_HEAD(split_already);
-	struct page **holes, *block;
+	struct donor donor = { };
+	LIST_HEAD(spare);
 	int error = 0;
 
-	holes = kvmalloc_array(count, sizeof(*holes), GFP_KERNEL);
-	if (!holes)
+	pages = kvmalloc_array(count, 2 * sizeof(*pages), GFP_KERNEL);
+	if (!pages)
 		return -ENOMEM;
-	while (found < count && !error) {
+	while (found < 2 * count && !error) {
 		block = alloc_pages(GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY, order);
 		if (!block) {
 			error = -ENOMEM;
-		} else if (!whole(block)) {
-			error = keep(&split_already, block, order);
+		} else if (!whole(block) || spared[page_zonenum(block)] < SPARE_BLOCKS) {
+			bool is_spare = whole(block);
+
+			spared[page_zonenum(block)] += is_spare;
+			error = keep(is_spare ? &spare : &split_already, block, order);
 			if (error)
 				__free_pages(block, order);
 		} else {
 			/* Not always the same one, or they would share a cache set. */
-			unsigned int hole = 1 + found * 37 % (PTRS_PER_PMD - 1);
+			unsigned int hole = 1 + found / 2 * 37 % (PTRS_PER_PMD - 1);
 
 			error = keep_all_but_one(block, hole);
-			holes[found++] = block + hole;
+			pages[found] = donate(&donor, block);
+			if (pages[found])
+				found++;
+			else
+				error = -ENOMEM;
+			pages[found++] = block + hole;
 		}
 		cond_resched();
 	}
+	error = keep_rest(&donor) ?: error;
 	let_go(&split_already);
+	lift(&spare);
+	list_splice(&spare, &keepers);
 	for (i = 0; i < found; i++)
-		__free_pages(holes[i], 0);
-	kvfree(holes);
+		__free_pages(pages[i], 0);
+	kvfree(pages);
 	return error;
 }
 
