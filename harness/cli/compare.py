@@ -22,59 +22,70 @@ class Form(StrEnum):
     HTML = "html"
 
 
+Variants = Annotated[
+    list[str] | None,
+    typer.Argument(help="REF NEW...: what is compared, the reference first."),
+]
+Workloads = Annotated[
+    list[str] | None,
+    typer.Option("--workload", "-w", help="NAME or NAME:parameter=value,...; again for more."),
+]
+Blocks = Annotated[
+    int, typer.Option("--worlds", "--blocks", min=1, max=10000, help="How many boots each.")
+]
+FirstWorld = Annotated[int, typer.Option(min=1, help="The first world's number.")]
+Profile = Annotated[str, typer.Option("--profile", "-p", help="The kernel configuration.")]
+MachineName = Annotated[
+    str, typer.Option(help="The QEMU machine; worlds need a deterministic one.")
+]
+Accelerator = Annotated[str, typer.Option("--accel", help="auto, tcg or kvm.")]
+Placebo = Annotated[
+    str, typer.Option(help="The control, SERIES@VERSION on the reference's base, or none.")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of the boots' order and of the statistics.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Guests at a time; 0: one a core.")]
+Resumed = Annotated[
+    str, typer.Option(help='Go on with a comparison: an id, its beginning, or "last".')
+]
+Reported = Annotated[str, typer.Option(help="Boot nothing: report again, by what was measured.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Compare what is not comparable; labels the report.")
+]
+Attribute = Annotated[
+    bool,
+    typer.Option("--attribute", help="Boot once more, apart, and say who splits the map."),
+]
+Printed = Annotated[Form, typer.Option("--format", "-f", help="What to print.")]
+Figures = Annotated[
+    Path | None, typer.Option(help="Write the pictures of report.html as .svg files there.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+RunsFolder = Annotated[
+    Path | None, typer.Option(help="Where it is kept; else beside patchbed.toml.")
+]
+ConfigFile = Annotated[Path | None, typer.Option(help="A patchbed.toml; else the nearest one.")]
+
+
 def compare(
-    variants: Annotated[
-        list[str] | None,
-        typer.Argument(help="REF NEW...: what is compared, the reference first."),
-    ] = None,
-    workload: Annotated[
-        list[str] | None,
-        typer.Option("--workload", "-w", help="NAME or NAME:parameter=value,...; again for more."),
-    ] = None,
-    worlds: Annotated[
-        int, typer.Option("--worlds", "--blocks", min=1, max=10000, help="How many boots each.")
-    ] = 20,
-    first: Annotated[int, typer.Option(min=1, help="The first world's number.")] = 1,
-    profile: Annotated[str, typer.Option("--profile", "-p", help="The kernel configuration.")] = (
-        "fast"
-    ),
-    machine: Annotated[
-        str, typer.Option(help="The QEMU machine; worlds need a deterministic one.")
-    ] = "deterministic",
-    accelerator: Annotated[str, typer.Option("--accel", help="auto, tcg or kvm.")] = "auto",
-    placebo: Annotated[
-        str, typer.Option(help="The control, SERIES@VERSION on the reference's base, or none.")
-    ] = "placebo@v1",
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the boots' order and of the statistics.")
-    ] = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=0, help="Guests at a time; 0: one a core.")
-    ] = 0,
-    resume: Annotated[
-        str, typer.Option(help='Go on with a comparison: an id, its beginning, or "last".')
-    ] = "",
-    report: Annotated[
-        str, typer.Option(help="Boot nothing: report again, by what was measured.")
-    ] = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="Compare what is not comparable; labels the report.")
-    ] = False,
-    attribute: Annotated[
-        bool,
-        typer.Option("--attribute", help="Boot once more, apart, and say who splits the map."),
-    ] = False,
-    form: Annotated[Form, typer.Option("--format", "-f", help="What to print.")] = Form.TEXT,
-    figures: Annotated[
-        Path | None, typer.Option(help="Write the pictures of report.html as .svg files there.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    runs: Annotated[
-        Path | None, typer.Option(help="Where it is kept; else beside patchbed.toml.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="A patchbed.toml; else the nearest one.")
-    ] = None,
+    variants: Variants = None,
+    workload: Workloads = None,
+    worlds: Blocks = 20,
+    first: FirstWorld = 1,
+    profile: Profile = "fast",
+    machine: MachineName = "deterministic",
+    accelerator: Accelerator = "auto",
+    placebo: Placebo = "placebo@v1",
+    seed: Seed = None,
+    jobs: Jobs = 0,
+    resume: Resumed = "",
+    report: Reported = "",
+    force: Force = False,
+    attribute: Attribute = False,
+    form: Printed = Form.TEXT,
+    figures: Figures = None,
+    as_json: AsJson = False,
+    runs: RunsFolder = None,
+    config: ConfigFile = None,
 ) -> None:
     """Measure workloads over the same worlds, and give a verdict on every metric.
 
@@ -87,42 +98,23 @@ def compare(
     from harness.errors import UserError
     from harness.paths import find_settings
     from harness.run.compare_job import CompareRequest, execute_compare
-    from harness.run.compare_local import Places
-    from harness.run.compare_plan import make_compare_plan
+    from harness.run.compare_local import places_of
+    from harness.run.compare_plan import Design, make_compare_plan
 
     if bool(variants) + bool(resume) + bool(report) != 1:
         raise UserError(
             "what to compare?", hint="REF NEW..., or --resume RUN, or --report RUN: one of them"
         )
     file = config or find_settings(Path.cwd())
-    folder = file.resolve().parent
-    settings = load_settings(file)
+    folder, settings = file.resolve().parent, load_settings(file)
     plan = None
     if variants:
-        plan = make_compare_plan(
-            settings,
-            folder,
-            variants,
-            ["patchbed", *sys.argv[1:]],
-            workloads=workload or (),
-            blocks=worlds,
-            first=first,
-            profile=profile,
-            machine=machine,
-            accelerator=accelerator,
-            placebo=placebo,
-            seed=seed,
-            forced=force,
-        )
-    places = Places(
-        folder / settings.paths.kernel_patches,
-        folder / settings.paths.testcases,
-        settings.bases,
-        settings.limits,
-    )
+        design = Design(worlds, first, profile, machine, accelerator, placebo, seed, force)
+        command = ["patchbed", *sys.argv[1:]]
+        plan = make_compare_plan(settings, folder, variants, command, workload or (), design)
     request = CompareRequest(
         runs or folder / "runs",
-        places,
+        places_of(settings, folder),
         plan,
         resume=resume or report,
         report_only=bool(report),

@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.config import LimitsTable
+from harness.config import LimitsTable, Settings
 from harness.errors import BuildError, InfrastructureError, PatchbedError
 from harness.events import Listener
 from harness.guest import qemu
@@ -66,6 +66,16 @@ class Places:
     testcases: Path
     bases: Mapping[str, str] = field(default_factory=dict)
     limits: LimitsTable = field(default_factory=LimitsTable)
+
+
+def places_of(settings: Settings, folder: Path) -> Places:
+    """Return where things are by `settings`, whose paths begin at `folder`."""
+    return Places(
+        folder / settings.paths.kernel_patches,
+        folder / settings.paths.testcases,
+        settings.bases,
+        settings.limits,
+    )
 
 
 def prepare(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import __version__
@@ -29,50 +30,63 @@ NO_PLACEBO = "none"
 MACHINE = "deterministic"
 
 
+@dataclass(frozen=True)
+class Design:
+    """How to compare: `blocks` boots of each variant and workload, `first` the first's number.
+
+    `placebo` is SERIES@VERSION or none; without a `seed` one is drawn; `forced` also compares what
+    is not comparable.
+    """
+
+    blocks: int = 20
+    first: int = 1
+    profile: str = "fast"
+    machine: str = MACHINE
+    accelerator: str = "auto"
+    placebo: str = PLACEBO
+    seed: int | None = None
+    forced: bool = False
+
+
 def make_compare_plan(
     settings: Settings,
     folder: Path,
     variants: Sequence[str],
     command: Sequence[str],
-    *,
     workloads: Sequence[str] = (),
-    blocks: int = 20,
-    first: int = 1,
-    profile: str = "fast",
-    machine: str = MACHINE,
-    accelerator: str = "auto",
-    placebo: str = PLACEBO,
-    seed: int | None = None,
-    forced: bool = False,
+    design: Design | None = None,
 ) -> StoredPlan:
     """Return the plan of a comparison of `variants`, the first of which is the reference.
+
+    `folder` is where the settings' paths begin.
 
     Raises:
         UserError: a variant, workload or machine does not exist, or there is nothing to compare.
     """
+    design = design or Design()
     patches = folder / settings.paths.kernel_patches
     testcases = folder / settings.paths.testcases
     asked = settle([parse(text) for text in variants], settings.bases, patches)
     parsed = list(dict.fromkeys(asked))
     if len(parsed) < 2:
         raise UserError("there is nothing to compare", hint="name two variants or more: REF NEW...")
-    load_machine(machine)
+    load_machine(design.machine)
     chosen = [load_workload(text, testcases) for text in workloads or DEFAULT_WORKLOADS]
     keys = list(dict.fromkeys(one.key for one in chosen))
     names = [str(variant) for variant in parsed]
     return StoredPlan(
         command=list(command),
         variants=names,
-        control=_control(parsed, placebo),
-        profile=profile,
-        machine=machine,
-        accelerator=accelerator,
+        control=_control(parsed, design.placebo),
+        profile=design.profile,
+        machine=design.machine,
+        accelerator=design.accelerator,
         workloads=keys,
-        blocks=list(range(first, first + blocks)),
-        seed=secrets.randbelow(2**31) if seed is None else seed,
+        blocks=list(range(design.first, design.first + design.blocks)),
+        seed=secrets.randbelow(2**31) if design.seed is None else design.seed,
         gates=[list(gate) for gate in gates_of(chosen, names)],
         version=__version__,
-        forced=forced,
+        forced=design.forced,
     )
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,18 @@ from harness.errors import UserError
 from harness.measure.comparison import Pair
 from harness.paths import KERNEL_PATCHES, TESTCASES
 from harness.results.measurements import StoredPlan
-from harness.run.compare_plan import arms, boots_of, control_pair, make_compare_plan
+from harness.run.compare_plan import Design, arms, boots_of, control_pair, make_compare_plan
 
 SETTINGS = Settings(paths=PathsTable(kernel_patches=str(KERNEL_PATCHES), testcases=str(TESTCASES)))
 THREE = ["debian-6.1", "debian-6.1+gfp-unmapped@v1", "debian-6.1+gfp-unmapped@v2"]
 PLACEBO = "debian-6.1+placebo@v1"
 
 
-def plan(variants: list[str] = THREE, **options: object) -> StoredPlan:
-    return make_compare_plan(SETTINGS, Path("/"), variants, ["patchbed"], **options)  # type: ignore[arg-type]
+def plan(
+    variants: list[str] = THREE, workloads: Sequence[str] = (), **design: object
+) -> StoredPlan:
+    how = Design(**design)  # type: ignore[arg-type]
+    return make_compare_plan(SETTINGS, Path("/"), variants, ["patchbed"], workloads, how)
 
 
 def test_the_placebo_is_an_arm_of_its_own() -> None:
