@@ -68,6 +68,10 @@ class Compared:
         words += ["--profile", plan.profile, "--machine", plan.machine]
         words += [word for key in plan.workloads for word in ("-w", key)]
         words += ["--worlds", str(len(plan.blocks)), "--seed", str(plan.seed)]
+        if plan.blocks[0] != 1:
+            words += ["--first", str(plan.blocks[0])]
+        if plan.accelerator != "auto":
+            words += ["--accel", plan.accelerator]
         if not plan.control:
             words += ["--placebo", "none"]
         return shlex.join(words)

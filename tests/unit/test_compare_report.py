@@ -173,3 +173,11 @@ def test_labels_are_short_and_unique() -> None:
 )
 def test_numbers_for_people(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_the_command_to_measure_the_same_again_names_what_is_unusual() -> None:
+    usual = compared()
+    assert not {"--first", "--accel", "--placebo"} & set(usual.again.split())
+    changed = {"blocks": [5, 6], "accelerator": "tcg", "control": []}
+    other = replace(usual, plan=usual.plan.model_copy(update=changed))
+    assert "--worlds 2 --seed 7 --first 5 --accel tcg --placebo none" in other.again
