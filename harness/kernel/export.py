@@ -48,7 +48,7 @@ def export_variant(
             if variant.patched:
                 series = load_series(
                     variant.series, variant.version, base.series_version, where.series
-                )
+                ).upto(variant.upto)
                 commit = apply_patches(
                     git, series.patches, variant.base, lambda done: teller.phase("apply", done)
                 )

@@ -72,7 +72,7 @@ class Request:
         """Return the same build with only the first `patches` of the series."""
         if self.series is None or patches >= len(self.series.patches):
             return self
-        series = replace(self.series, patches=self.series.patches[:patches])
+        series = self.series.upto(patches)
         return replace(self, series=series, patchset=series.patchset_hash(), lenient=True)
 
     def required(self) -> Merged:
@@ -96,7 +96,7 @@ def resolve(
     """Return the request for a variant; its base is brought into the store if it is not there.
 
     Raises:
-        UserError: there is no such base, series, version or profile.
+        UserError: there is no such base, series, version, patch or profile.
         BuildError: build.config: a line asks for another architecture.
         InfrastructureError: the disk is full, or the compiler is missing.
     """
@@ -116,7 +116,7 @@ def resolve(
         refuse_other_architecture(own, str(variant))
         requests += own
     asked, left_out = select(requests, base.series_version)
-    return Request(
+    request = Request(
         variant,
         loaded,
         base,
@@ -126,3 +126,4 @@ def resolve(
         patchset=series.patchset_hash() if series else "",
         left_out=tuple(left_out),
     )
+    return request.upto(len(series.upto(variant.upto).patches)) if series else request

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Annotated
@@ -109,6 +109,20 @@ class Series:
         """
         recorded = self.facts.patchset_hash.get(self.base, "")
         return bool(recorded) and recorded != self.patchset_hash()
+
+    def upto(self, patches: int) -> Series:
+        """Return the series with its first `patches` alone, or as it is where that is 0.
+
+        Raises:
+            UserError: it has not so many.
+        """
+        if patches > len(self.patches):
+            raise UserError(
+                f"{self} has no patch {patches} for kernels {self.base}: it has"
+                f" {len(self.patches)}",
+                hint=f"write {self}, or {self}:N with N from 1 to {len(self.patches)}",
+            )
+        return replace(self, patches=self.patches[:patches]) if patches else self
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"

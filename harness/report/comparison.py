@@ -91,11 +91,11 @@ def short_labels(variants: Sequence[str]) -> dict[str, str]:
 
 
 def _by_version(variant: Variant) -> str:
-    return variant.version or "base"
+    return variant.which or "base"
 
 
 def _by_series(variant: Variant) -> str:
-    return f"{variant.series}@{variant.version}" if variant.series else variant.base
+    return f"{variant.series}@{variant.which}" if variant.series else variant.base
 
 
 def exit_code(compared: Compared) -> int:

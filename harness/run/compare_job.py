@@ -192,7 +192,7 @@ def _footprint(ready: Ready, places: Places) -> dict[str, int]:
         return sizes
     base = major_minor(ready.kernel)
     series = load_series(variant.series, variant.version, base, places.kernel_patches)
-    return sizes | patch_sizes(series.patches)
+    return sizes | patch_sizes(series.upto(variant.upto).patches)
 
 
 def _refuse(differing: object, plan: StoredPlan) -> None:

@@ -135,7 +135,7 @@ def _own(variant: Variant, kernel: Kernel, places: Places) -> frozenset[str]:
         return frozenset()
     series = load_series(
         variant.series, variant.version, major_minor(kernel), places.kernel_patches
-    )
+    ).upto(variant.upto)
     texts = [patch.read_text(encoding="utf-8", errors="replace") for patch in series.patches]
     return own_symbols(series.config).union(*map(defined_symbols, texts))
 

@@ -67,6 +67,16 @@ def test_it_begins_where_it_is_told_to(broken: Project) -> None:
             check(broken, first=first)
 
 
+def test_a_part_of_a_series_is_a_variant(broken: Project) -> None:
+    """Its kernel is the one that was checked after that patch, and no other is asked for."""
+    first, second, _ = check(broken)
+    kernel = broken.obtain("mini+fix@v1:2")
+    assert (kernel.key, kernel.cached) == (second.key, True)
+    assert broken.obtain("mini+fix@v1:1").key == first.key
+    with pytest.raises(UserError, match=r"fix@v1 has no patch 4 .* it has 3"):
+        broken.obtain("mini+fix@v1:4")
+
+
 def test_each_kernel_is_probed_once_it_is_built(broken: Project) -> None:
     """The probe is played: what boots a guest is seen in the guests' own tests."""
     probed: list[str] = []
