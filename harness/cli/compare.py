@@ -51,6 +51,10 @@ Reported = Annotated[str, typer.Option(help="Boot nothing: report again, by what
 Force = Annotated[
     bool, typer.Option("--force", help="Compare what is not comparable; labels the report.")
 ]
+PerPatch = Annotated[
+    bool,
+    typer.Option("--per-patch", help="After each patch of a series: BASE BASE+SERIES@VERSION."),
+]
 Attribute = Annotated[
     bool,
     typer.Option("--attribute", help="Boot once more, apart, and say who splits the map."),
@@ -80,6 +84,7 @@ def compare(
     resume: Resumed = "",
     report: Reported = "",
     force: Force = False,
+    per_patch: PerPatch = False,
     attribute: Attribute = False,
     form: Printed = Form.TEXT,
     figures: Figures = None,
@@ -109,9 +114,9 @@ def compare(
     folder, settings = file.resolve().parent, load_settings(file)
     plan = None
     if variants:
-        design = Design(worlds, first, profile, machine, accelerator, placebo, seed, force)
+        how = Design(worlds, first, profile, machine, accelerator, placebo, seed, force, per_patch)
         command = ["patchbed", *sys.argv[1:]]
-        plan = make_compare_plan(settings, folder, variants, command, workload or (), design)
+        plan = make_compare_plan(settings, folder, variants, command, workload or (), how)
     request = CompareRequest(
         runs or folder / "runs",
         places_of(settings, folder),

@@ -135,14 +135,22 @@ def pairs_of(reference: str, variants: Sequence[str]) -> list[Pair]:
     """
     new = [variant for variant in variants if variant != reference]
     pairs = [Pair(reference, variant) for variant in new]
-    return pairs + [Pair(earlier, later) for earlier, later in pairwise(new)]
+    return pairs + successive(new)
+
+
+def successive(variants: Sequence[str]) -> list[Pair]:
+    """Return the pairs of variants that follow each other."""
+    return [Pair(earlier, later) for earlier, later in pairwise(variants)]
 
 
 def choose_gates(
-    metrics: Mapping[str, Sequence[Metric]], pairs: Sequence[Pair]
+    metrics: Mapping[str, Sequence[Metric]], pairs: Sequence[Pair], least: int = 0
 ) -> list[tuple[str, str]]:
-    """Return the (workload, metric) that are gates: those declared, while 6 tests are enough."""
-    most = MOST_GATES // max(1, len(pairs))
+    """Return the (workload, metric) that are gates: those declared, while 6 tests are enough.
+
+    `least` of them are taken where these are not.
+    """
+    most = max(least, MOST_GATES // max(1, len(pairs)))
     declared = [
         (workload, metric.name)
         for workload, all_ in metrics.items()
@@ -405,7 +413,10 @@ def _kept(
         return []
     reference = pairs[0].reference
     verdicts = {(one.workload, one.metric.name, one.pair): one.verdict for one in findings}
-    steps = [pair for pair in pairs if pair.reference != reference]
+    # Two versions of a series: both have been held against the reference.
+    steps = [
+        pair for pair in pairs if pair.reference != reference and Pair(reference, pair.new) in pairs
+    ]
     kept: list[Kept] = []
     for workload, declared in metrics.items():
         for metric in declared:

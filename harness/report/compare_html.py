@@ -14,9 +14,9 @@ from harness.report.comparison import (
     Compared,
     exit_code,
     explained,
-    number,
     part_lines,
 )
+from harness.report.comparison_words import number
 from harness.report.html import Link, environment
 
 _FILES = ("results.json", "mail.txt", "report.md", "plan.json", "boots.jsonl", "kernels.json")

@@ -17,6 +17,15 @@ from harness.measure.statistics import rates_test
 from harness.measure.verdicts import Verdict
 from harness.outcomes import ExitCode, Outcome
 from harness.report.attribution import attribution_json, attribution_lines
+from harness.report.comparison_words import aligned, cell, number, verdict_word, wrap
+from harness.report.per_patch import (
+    Step,
+    course_lines,
+    moved_lines,
+    per_patch_json,
+    sizes_lines,
+    steps_of,
+)
 from harness.report.words import counted, printable
 from harness.results.attribution import Attribution
 from harness.results.direct_maps import BootMaps
@@ -24,7 +33,6 @@ from harness.results.measurements import StoredPlan
 
 TERMINAL = 100
 MAIL = 78
-_SHORT = {Verdict.INCONCLUSIVE: "INCONCL.", Verdict.EQUIVALENT: "EQUIV."}
 _MOST_OTHERS = 8
 
 
@@ -35,7 +43,8 @@ class Compared:
     `same` tells whether the self-check gave the same bytes, None where there was none.
     `not_built` is why there is no kernel, by variant; `footprint` what a variant costs before it
     boots, by variant and name; `attribution` who splits the direct map, where that was asked.
-    `boots` are those that pictures show, `maps` direct maps by workload.
+    `boots` are those that pictures show, `maps` direct maps by workload. `same_bytes` says of a
+    variant that was not booted which one boots the same bytes.
     """
 
     name: str
@@ -50,6 +59,12 @@ class Compared:
     attribution: Attribution | None = None
     boots: Sequence[Measured] = ()
     maps: Mapping[str, Sequence[BootMaps]] = field(default_factory=dict)
+    same_bytes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> list[Step]:
+        """The base and what there is after each patch, in a comparison patch by patch."""
+        return steps_of(self.plan, self.same_bytes, self.not_built) if self.plan.patches else []
 
     @property
     def labels(self) -> dict[str, str]:
@@ -65,6 +80,8 @@ class Compared:
         """The command that measures the same again."""
         plan = self.plan
         words = ["patchbed", "compare", *plan.variants]
+        if plan.patches:
+            words = ["patchbed", "compare", "--per-patch", plan.variants[0], plan.variants[-1]]
         words += ["--profile", plan.profile, "--machine", plan.machine]
         words += [word for key in plan.workloads for word in ("-w", key)]
         words += ["--worlds", str(len(plan.blocks)), "--seed", str(plan.seed)]
@@ -134,9 +151,10 @@ def part_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
     """Return what the report says beside the workloads' tables: gates, gains, costs, trust."""
     lines: list[str] = []
     for part in (
+        _moved(compared, width),
         _gates(compared, width),
-        [line for text in _kept(compared) for line in _wrap(text, width)],
-        [line for text in _failures(compared) for line in _wrap(text, width)],
+        [line for text in _kept(compared) for line in wrap(text, width)],
+        [line for text in _failures(compared) for line in wrap(text, width)],
         _others(compared, width),
         _footprint(compared, width),
         _attribution(compared, width),
@@ -161,14 +179,7 @@ def _head(compared: Compared, width: int) -> list[str]:
         lines += [f"  {one}" for one in compared.differences[:20]]
     for variant, reason in compared.not_built.items():
         lines.append(f"NOT BUILT: {variant}: {reason}")
-    return [line for text in lines for line in _wrap(text, width)]
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    import textwrap
-
-    indent = " " * (len(text) - len(text.lstrip()) + 2)
-    return textwrap.wrap(text, width, subsequent_indent=indent) or [""]
+    return [line for text in lines for line in wrap(text, width)]
 
 
 def groups(variants: Sequence[str]) -> list[list[str]]:
@@ -185,14 +196,16 @@ def _workload(compared: Compared, workload: str, width: int) -> list[str]:
         for one in compared.comparison.findings
         if one.workload == workload and one.metric.declared and one.family != "placebo"
     ]
-    lines = [workload, *_wrap(compared.descriptions.get(workload, ""), width)]
+    lines = [workload, *wrap(compared.descriptions.get(workload, ""), width)]
+    if compared.steps:
+        return lines + course_lines(compared.comparison, workload, compared.steps, width)
     for group in groups(compared.plan.variants):
         pairs = _pairs(group)
         rows = [_columns(compared.labels, group, pairs)]
         for metric in dict.fromkeys(one.metric.name for one in found):
             mine = {one.pair: one for one in found if one.metric.name == metric}
             rows.append(_row(metric, mine, group, pairs, narrow=width < TERMINAL))
-        lines += _aligned(rows, width)
+        lines += aligned(rows, width)
     return lines
 
 
@@ -221,51 +234,16 @@ def _row(
         if finding.evidence.blocks:
             centres.setdefault(pair.reference, finding.evidence.reference)
             centres.setdefault(pair.new, finding.evidence.new)
-    values = [_cell(centres.get(name), narrow) for name in group]
-    verdicts = [_word(mine[pair], narrow) if pair in mine else "-" for pair in pairs]
+    values = [cell(centres.get(name), narrow=narrow) for name in group]
+    verdicts = [verdict_word(mine[pair], narrow=narrow) if pair in mine else "-" for pair in pairs]
     return [f"{'*' if one.family == 'gate' else ' '} {metric}{unit}", *values, *verdicts]
 
 
-def _cell(value: float | None, narrow: bool) -> str:
-    if value is None:
-        return "-"
-    if abs(value) >= (1e6 if narrow else 1e9):
-        return f"{value:.3g}".replace("e+0", "e").replace("e+", "e")
-    return number(value)
-
-
-def _word(finding: Finding, narrow: bool) -> str:
-    """Return the verdict; where there is none and room, with how many blocks it would take."""
-    word = _SHORT.get(finding.verdict, finding.verdict.value)
-    needed = finding.judgement.needed
-    if narrow or finding.verdict is not Verdict.INCONCLUSIVE or not needed:
-        return word
-    return f"{word} {'>999' if needed > 999 else needed}"
-
-
-def number(value: float) -> str:
-    """Return a number for people: three or four digits that matter, thousands marked."""
-    if value == int(value) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    columns = max(len(row) for row in rows)
-    widths = [max(len(row[column]) for row in rows) for column in range(columns)]
-    room = width - sum(widths[1:]) - 2 * (columns - 1)
-    widths[0] = max(8, min(widths[0], room))
-    lines: list[str] = []
-    for row in rows:
-        first, rest = (
-            row[0],
-            [cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True)],
-        )
-        if len(first) > widths[0]:
-            # Without its unit, the name may fit.
-            first = first.partition(" (")[0][: widths[0]]
-        lines.append("  ".join([first.ljust(widths[0]), *rest]))
-    return lines
+def _moved(compared: Compared, width: int) -> list[str]:
+    if not compared.steps:
+        return []
+    plan = compared.plan
+    return moved_lines(compared.comparison, plan.workloads, compared.steps, width)
 
 
 def _gates(compared: Compared, width: int) -> list[str]:
@@ -276,7 +254,7 @@ def _gates(compared: Compared, width: int) -> list[str]:
     for one in gates:
         names = compared.labels
         head = f"{names[one.pair.new]}-{names[one.pair.reference]} {one.workload} {one.metric.name}"
-        lines += _wrap(f"  {head}: {one.verdict}, {explained(one)}", width)
+        lines += wrap(f"  {head}: {one.verdict}, {explained(one)}", width)
     return lines
 
 
@@ -345,7 +323,7 @@ def _others(compared: Compared, width: int) -> list[str]:
         f"Exploratory: of {counted(len(found), 'counter')} that nobody declared "
         f"{len(differ)} differ (Benjamini-Hochberg)"
     )
-    lines = _wrap(head, width)
+    lines = wrap(head, width)
     labels = compared.labels
     for one in differ[:_MOST_OTHERS]:
         pair = f"{labels[one.pair.new]}-{labels[one.pair.reference]}"
@@ -363,12 +341,14 @@ def _footprint(compared: Compared, width: int) -> list[str]:
     costs = compared.footprint
     if not costs:
         return []
+    if compared.steps:
+        return sizes_lines(costs, compared.steps, width)
     names = dict.fromkeys(name for row in costs.values() for name in row)
     rows = [["", *(compared.labels[variant] for variant in costs)]]
     for name in names:
         cells = [f"{row[name]:,}" if name in row else "-" for row in costs.values()]
         rows.append([f"  {_plain(name)}", *cells])
-    return ["What it costs who does not use it:", *_aligned(rows, width)]
+    return ["What it costs who does not use it:", *aligned(rows, width)]
 
 
 def _attribution(compared: Compared, width: int) -> list[str]:
@@ -403,7 +383,7 @@ def _trust(compared: Compared, width: int) -> list[str]:
     if compared.same is not None:
         told = "gave the same bytes" if compared.same else "DIFFERED: the instrument is broken"
         lines.append(f"Self-check: the same world of the same kernel, booted again, {told}.")
-    return [line for text in lines for line in _wrap(text, width)]
+    return [line for text in lines for line in wrap(text, width)]
 
 
 def mail_text(compared: Compared) -> str:
@@ -443,6 +423,7 @@ def _markdown_row(one: Finding, labels: Mapping[str, str]) -> str:
 
 
 def _summary(compared: Compared) -> Iterable[str]:
+    yield from _moved(compared, TERMINAL)
     yield from _kept(compared)
     yield from _failures(compared)
     yield from _others(compared, TERMINAL)
@@ -496,6 +477,9 @@ def as_json(compared: Compared) -> dict[str, Any]:
         ],
         "attribution": attribution_json(compared.attribution, compared.plan.variants)
         if compared.attribution
+        else None,
+        "per_patch": per_patch_json(found, compared.plan, compared.steps)
+        if compared.steps
         else None,
         "again": compared.again,
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from harness.config import Model
 from harness.errors import UserError
@@ -33,6 +33,8 @@ class StoredPlan(Model):
     `variants` begin with the reference; `control` are the two variants of the placebo, or none.
     `blocks` are worlds on a deterministic machine. `seed` decides the order of boots, and the
     statistics. A `forced` comparison goes on where variants are not comparable, and says so.
+    `patches` are the subjects of a series' patches where it is compared patch by patch: the first
+    variant is the base then, and each patch has one; else there are none.
     """
 
     format: int = FORMAT
@@ -48,6 +50,7 @@ class StoredPlan(Model):
     gates: list[list[str]]
     version: str
     forced: bool = False
+    patches: list[str] = Field(default=[])
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from harness.kernel.footprint import kernel_sizes, patch_sizes
 from harness.kernel.series import load_series
 from harness.kernel.variant import parse
 from harness.measure.comparability import Difference, differing_fields
-from harness.measure.comparison import compare, pairs_of
+from harness.measure.comparison import compare
 from harness.measure.workload import Workload, load_workload
 from harness.report.compare_figures import figures_of, write_figures
 from harness.report.compare_html import comparison_html
@@ -50,7 +50,8 @@ from harness.results.measurements import (
 from harness.run.attribute import Attributing, begin_attribution
 from harness.run.compare_local import LocalBoots, NotBuilt, Places, Ready, major_minor, prepare
 from harness.run.compare_needs import check_needs
-from harness.run.compare_plan import arms, boots_of, control_pair
+from harness.run.compare_plan import arms, boots_of, control_pair, pairs_for
+from harness.run.per_patch import booted_bytes, twins
 
 KERNELS = "kernels.json"
 _SHOWN_DIFFERENCES = 20
@@ -132,7 +133,8 @@ def _measure(
     check_needs(list(workloads.values()), configs, plan.profile)
     _refuse(facts["differing"], plan)
     _same_kernels(folder, facts)
-    wanted = [boot for boot in boots_of(plan) if boot.variant in ready]
+    same = _same_bytes(facts)
+    wanted = [boot for boot in boots_of(plan) if boot.variant in ready and boot.variant not in same]
     missing = still_missing(wanted, read_records(folder))
     pace = _Pace(len(missing))
     with folder:
@@ -166,12 +168,14 @@ def _facts(made: Sequence[Ready | NotBuilt], plan: StoredPlan, places: Places) -
     """Return what is kept of the kernels: keys, sizes, differing fields, and those not built."""
     ready = {one.variant: one for one in made if isinstance(one, Ready)}
     reference = ready.get(plan.variants[0])
+    booted = [(name, booted_bytes(one.kernel, one.image)) for name, one in ready.items()]
     differing: list[Difference] = []
     if reference is not None:
         others = {name: one.circumstances for name, one in ready.items()}
         differing = differing_fields(reference.circumstances, others)
     return {
         "kernels": {name: one.kernel.key for name, one in ready.items()},
+        "same": twins(one for one in booted if one[0] in plan.variants) if plan.patches else {},
         "shared": dict(reference.circumstances.facts) if reference else {},
         "differing": [[one.variant, one.field, one.reference, one.value] for one in differing],
         "not_built": {
@@ -237,7 +241,8 @@ def analyse(folder: CompareFolder, plan: StoredPlan, workloads: Mapping[str, Wor
     """Return what a comparison's folder amounts to; boots nothing."""
     records = read_records(folder)
     facts = _read_facts(folder)
-    wanted = [boot for boot in boots_of(plan) if not boot.repetition]
+    same = _same_bytes(facts)
+    wanted = [boot for boot in boots_of(plan) if not boot.repetition and boot.variant not in same]
     known = [one for one in records if not one.boot.repetition]
     usable = [one for one in known if not one.outcome.infrastructure]
     built = {one.boot.variant for one in usable}
@@ -248,10 +253,11 @@ def analyse(folder: CompareFolder, plan: StoredPlan, workloads: Mapping[str, Wor
     order = {boot: place for place, boot in enumerate(wanted)}
     usable.sort(key=lambda one: order.get(one.boot, len(order)))
     checks = [one.same for one in records if one.boot.repetition and one.same is not None]
+    there = [name for name in plan.variants if same.get(name, name) in built]
     comparison = compare(
         [one.measured for one in usable],
         {key: one.metrics for key, one in workloads.items()},
-        pairs_of(plan.variants[0], [name for name in plan.variants if name in built]),
+        pairs_for(plan, there, same),
         placebo=control,
         gates=[(gate[0], gate[1]) for gate in plan.gates],
         seed=plan.seed,
@@ -269,7 +275,13 @@ def analyse(folder: CompareFolder, plan: StoredPlan, workloads: Mapping[str, Wor
         differences=[Difference(*each) for each in facts.get("differing", [])],
         footprint=facts.get("footprint", {}),
         attribution=read_attribution(folder.path),
+        same_bytes=same,
     )
+
+
+def _same_bytes(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return which variants boot the same bytes as an earlier one, and which that is."""
+    return dict(facts.get("same", {}))
 
 
 def _read_facts(folder: CompareFolder) -> dict[str, Any]:

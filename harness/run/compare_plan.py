@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from harness.errors import UserError
 from harness.guest.machine import load_machine
 from harness.kernel.default_base import settle
 from harness.kernel.variant import Variant, parse
-from harness.measure.comparison import Pair, choose_gates, pairs_of
+from harness.measure.comparison import Pair, choose_gates, pairs_of, successive
 from harness.measure.workload import Workload, load_workload
+from harness.report.progress import Progress
 from harness.results.measurements import Boot, StoredPlan
+from harness.run.per_patch import patch_by_patch
 
 DEFAULT_WORKLOADS = (
     "secretmem-idle",
@@ -35,7 +37,7 @@ class Design:
     """How to compare: `blocks` boots of each variant and workload, `first` the first's number.
 
     `placebo` is SERIES@VERSION or none; without a `seed` one is drawn; `forced` also compares what
-    is not comparable.
+    is not comparable. `per_patch` compares a series after each of its patches.
     """
 
     blocks: int = 20
@@ -46,6 +48,7 @@ class Design:
     placebo: str = PLACEBO
     seed: int | None = None
     forced: bool = False
+    per_patch: bool = False
 
 
 def make_compare_plan(
@@ -58,7 +61,8 @@ def make_compare_plan(
 ) -> StoredPlan:
     """Return the plan of a comparison of `variants`, the first of which is the reference.
 
-    `folder` is where the settings' paths begin.
+    `folder` is where the settings' paths begin. Patch by patch, the base's source is brought here,
+    as it says which patches are for it.
 
     Raises:
         UserError: a variant, workload or machine does not exist, or there is nothing to compare.
@@ -68,6 +72,10 @@ def make_compare_plan(
     testcases = folder / settings.paths.testcases
     asked = settle([parse(text) for text in variants], settings.bases, patches)
     parsed = list(dict.fromkeys(asked))
+    subjects: list[str] = []
+    if design.per_patch:
+        with Progress() as progress:
+            parsed, subjects = patch_by_patch(parsed, patches, settings.bases, progress)
     if len(parsed) < 2:
         raise UserError("there is nothing to compare", hint="name two variants or more: REF NEW...")
     load_machine(design.machine)
@@ -84,16 +92,35 @@ def make_compare_plan(
         workloads=keys,
         blocks=list(range(design.first, design.first + design.blocks)),
         seed=secrets.randbelow(2**31) if design.seed is None else design.seed,
-        gates=[list(gate) for gate in gates_of(chosen, names)],
+        gates=[list(gate) for gate in gates_of(chosen, names, per_patch=design.per_patch)],
         version=__version__,
         forced=design.forced,
+        patches=subjects,
     )
 
 
-def gates_of(workloads: Sequence[Workload], variants: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the gates: (workload, metric), as many as six tests are enough for."""
+def gates_of(
+    workloads: Sequence[Workload], variants: Sequence[str], *, per_patch: bool = False
+) -> list[tuple[str, str]]:
+    """Return the gates: (workload, metric), as many as six tests are enough for.
+
+    Patch by patch it is one at least, however many patches there are.
+    """
     metrics = {one.key: one.metrics for one in workloads}
-    return choose_gates(metrics, pairs_of(variants[0], variants))
+    pairs = successive(variants) if per_patch else pairs_of(variants[0], variants)
+    return choose_gates(metrics, pairs, least=1 if per_patch else 0)
+
+
+def pairs_for(plan: StoredPlan, variants: Sequence[str], same: Mapping[str, str]) -> list[Pair]:
+    """Return the pairs of `variants`, those of the plan that could be built, that are judged.
+
+    `same` says of a variant which earlier one boots the same bytes, and is measured for both:
+    between the two there is no question.
+    """
+    if not plan.patches:
+        return pairs_of(plan.variants[0], variants)
+    pairs = successive([same.get(variant, variant) for variant in variants])
+    return list(dict.fromkeys(pair for pair in pairs if pair.reference != pair.new))
 
 
 def _control(variants: Sequence[Variant], placebo: str) -> list[str]:

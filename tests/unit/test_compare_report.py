@@ -17,10 +17,10 @@ from harness.report.comparison import (
     exit_code,
     mail_text,
     markdown_text,
-    number,
     report_lines,
     short_labels,
 )
+from harness.report.comparison_words import number
 from harness.results.measurements import StoredPlan
 
 BASE, V1, V2 = "debian-6.1", "debian-6.1+gfp-unmapped@v1", "debian-6.1+gfp-unmapped@v2"
