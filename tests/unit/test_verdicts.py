@@ -110,6 +110,14 @@ def test_exact_means_any_difference() -> None:
     assert once.needed > 6
 
 
+def test_three_worlds_are_enough_where_all_differ() -> None:
+    """1 of the 20 ways to choose 3 of 6 worlds: 5%, which counts as significant."""
+    base = [1024.0] * 3
+    found = assess(SPLITS, blocks(base, [3.0] * 3), blocks(base, base), 0, MetricClass.EXACT)
+    assert judge(SPLITS, found, found.p).verdict is Verdict.IMPROVED
+    assert judge(SPLITS, found, 0.0501).needed == 4
+
+
 def test_the_placebo_settles_the_class() -> None:
     assert settle_class(MetricClass.COUNT, [0.0, 0.0]) is MetricClass.EXACT
     assert settle_class(MetricClass.EXACT, [0.0, 1.0]) is MetricClass.COUNT
