@@ -12,7 +12,7 @@ from typing import NoReturn
 import typer
 
 from harness import __version__
-from harness.cli import boot, compare, doctor, kernel, report, run, series, test
+from harness.cli import bisect, boot, compare, doctor, kernel, report, run, series, test
 from harness.errors import PatchbedError
 from harness.kernel.interrupt import interrupt_on
 from harness.outcomes import ExitCode
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command(context_settings={"ignore_unknown_options": True})(boot.boot)
 app.command()(compare.compare)
+app.command()(bisect.bisect)
 app.command()(report.report)
 app.command()(doctor.doctor)
 app.add_typer(kernel.app, name="kernel")
@@ -53,12 +54,13 @@ def _patchbed(
 
 def main() -> None:
     """Run the command line; what goes wrong becomes a message and an exit code."""
-    try:
-        interrupt_on(*_ENDS)
-        _run()
-    except KeyboardInterrupt:
-        # It came before the command began, or while its end was being told.
-        _cancelled()
+    with bisect.as_git_takes_it(sys.argv[1:]):
+        try:
+            interrupt_on(*_ENDS)
+            _run()
+        except KeyboardInterrupt:
+            # It came before the command began, or while its end was being told.
+            _cancelled()
 
 
 def _run() -> None:

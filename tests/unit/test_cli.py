@@ -38,12 +38,12 @@ def patchbed(*arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProces
 def test_help_names_every_command() -> None:
     done = patchbed("--help")
     assert done.returncode == 0
-    for command in ("run", "compare", "boot", "report", "doctor", "kernel", "series"):
+    for command in ("run", "compare", "bisect", "boot", "report", "doctor", "kernel", "series"):
         assert f" {command} " in done.stdout
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "compare", "boot", "report", "doctor", "kernel", "series"]
+    "command", ["run", "compare", "bisect", "boot", "report", "doctor", "kernel", "series"]
 )
 def test_every_command_has_help(command: str) -> None:
     done = patchbed(command, "--help")
