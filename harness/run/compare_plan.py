@@ -104,7 +104,7 @@ def gates_of(
 ) -> list[tuple[str, str]]:
     """Return the gates: (workload, metric), as many as six tests are enough for.
 
-    Patch by patch it is one at least, however many patches there are.
+    Patch by patch it is one, where one is declared, however many patches there are.
     """
     metrics = {one.key: one.metrics for one in workloads}
     pairs = successive(variants) if per_patch else pairs_of(variants[0], variants)
