@@ -199,7 +199,12 @@ def test_what_does_not_build_is_skipped(tmp_path: Path) -> None:
     text = "\n".join(report_lines(found))
     assert "The first bad commit is one of these 3" in text
     assert "build.compile: it does not compile" in text
-    assert len(played.built) == len(set(played.built))
+    again = Played(played.history, played.folder)
+    plan = read_bisection(played.folder)
+    assert report_lines(bisecting(plan, played.folder, again).run(found.name)) == report_lines(
+        found
+    )
+    assert (again.built, again.booted) == ([], [])
 
 
 def test_what_does_not_build_is_no_hindrance_elsewhere(tmp_path: Path) -> None:

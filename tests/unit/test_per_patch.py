@@ -15,6 +15,7 @@ from harness.kernel.series import load_series, subject
 from harness.kernel.variant import Variant, parse
 from harness.measure.comparison import Measured, Pair, compare
 from harness.measure.metric import Better, Metric, Smallest
+from harness.measure.verdicts import Verdict
 from harness.measure.workload import load_workload
 from harness.outcomes import Outcome
 from harness.paths import KERNEL_PATCHES, TESTCASES
@@ -199,6 +200,12 @@ def test_the_patch_that_moved_it_is_named() -> None:
     page = comparison_html(found, figures_of(found))
     assert "Which patch moved what" in page
     assert "patchbed compare --per-patch mini mini+s@v1 " in page
+
+
+def test_what_a_version_keeps_of_another_s_gain_is_no_question() -> None:
+    found = compared({**dict.fromkeys(VARIANTS, 3.0), VARIANTS[0]: 1000.0})
+    assert found.comparison.gates()[0].verdict is Verdict.IMPROVED
+    assert found.comparison.kept == ()
 
 
 def test_a_patch_that_makes_it_worse_is_a_failure() -> None:
