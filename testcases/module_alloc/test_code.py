@@ -132,7 +132,7 @@ def test_kprobes(guest: Guest, checks: Checks, code: Code) -> None:
     unload = f"rmmod {PROBES} && {GONE}"
     # The kernel keeps a page of each kind after the first use.
     must(guest, f"{load} && {unload}", timeout=120)
-    kept, before = _probe_pages(guest), code.account()
+    kept, before = _probe_pages_left(guest), code.account()
     must(guest, load, timeout=120)
     hits, right = must(guest, f"cat {DEBUGFS}/{PROBES}").splitlines()
     checks.check("all probes are hit", hits == f"{CALLS} of {CALLS}", hits)
@@ -141,7 +141,7 @@ def test_kprobes(guest: Guest, checks: Checks, code: Code) -> None:
     checks.check("more pages than are kept", len(used) > len(kept), f"{len(used)} pages")
     code.in_use(used)
     must(guest, unload, timeout=120)
-    left = _probe_pages(guest)
+    left = _probe_pages_left(guest, len(used))
     gone = [page for page in used if page.address not in left]
     code.gone(gone, before, kept=len(left) - len(kept))
 
@@ -151,6 +151,19 @@ def _probe_pages(guest: Guest) -> list[int]:
         *_symbols(guest, "kprobe_insn_page"),
         *_symbols(guest, "kprobe_optinsn_page"),
     ]
+
+
+def _probe_pages_left(guest: Guest, used: int | None = None) -> list[int]:
+    """Return the pages of probes once none has been given back for a second.
+
+    A worker of the kernel frees the detours, after the probes are gone from its list: that there
+    are fewer pages than `used` is waited for as well, but not for ever.
+    """
+    count = "$(grep -cE 'kprobe_(opt)?insn_page' /proc/kallsyms)"
+    enough = "" if used is None else f" && [ $last -lt {used} ]"
+    quiet = f"last={count}; sleep 1; [ {count} -eq $last ]{enough} && break"
+    must(guest, f"for i in $(seq 20); do {quiet}; done", timeout=60)
+    return _probe_pages(guest)
 
 
 @testcase(
