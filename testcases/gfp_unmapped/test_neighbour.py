@@ -19,9 +19,11 @@ BLOCK_PAGES = 1 << PMD_ORDER
 # Blocks that are in use but for every second piece of 2^PIECE_ORDER pages.
 FRAGMENTED = 64
 PIECE_ORDER = 7
+PIECES = 8 * BLOCK_PAGES
 USED = 4
 ORDINARY = 16 * BLOCK_PAGES
 MOST_ORDINARY = 128 * BLOCK_PAGES
+DMA32_PAGES = 1 << 20
 UNMAPPED = BLOCK_PAGES
 FILE_MIB = 32
 
@@ -49,6 +51,8 @@ def test_neighbour(
     checks.check(
         "pieces of blocks are taken", min(refills, default=PMD_ORDER) < PMD_ORDER, f"{refills}"
     )
+    # The first pieces may be of other blocks, where ordinary pages of this kind never come from.
+    oracle.hold(PIECES, 0, "unmapped")
     used = oracle.held()[free:]
     auditor.check("pieces of blocks taken", len(used))
     judge.absent("in use", used)
@@ -125,9 +129,11 @@ def _check_ordinary_users(
     """Allocate and free ordinary memory in several ways, of the same blocks, too."""
     held = len(oracle.held())
     pages: list[Page] = []
-    # The smallest pieces that are free go first, and there may be many of them elsewhere.
+    # Free memory of the zone above would go first.
+    zone = ("dma32",) if any(page.pfn < DMA32_PAGES for page in used) else ()
+    # So do small pieces, and there may be many of them elsewhere.
     while _blocks(pages).isdisjoint(_blocks(used)) and len(pages) < MOST_ORDINARY:
-        oracle.hold(ORDINARY, 0)
+        oracle.hold(ORDINARY, 0, *zone)
         pages = oracle.held()[held:]
     shared = not _blocks(pages).isdisjoint(_blocks(used))
     checks.check("ordinary pages come from the same blocks", shared, "none does")

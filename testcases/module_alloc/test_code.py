@@ -29,11 +29,15 @@ TRACING = "/sys/kernel/tracing"
 MODULES = range(0xFFFF_FFFF_A000_0000, 0xFFFF_FFFF_FF00_0000)
 PROBES = "patchbed_kprobes"
 CALLS = 40
-# The kernel optimises probes, and takes that back, later and elsewhere: wait for its list of them.
+# The kernel optimises probes later and elsewhere: wait for its list of them.
 LIST = f"{DEBUGFS}/kprobes/list"
-WAIT = "for i in $(seq 60); do [ $(grep -c %s) -eq %d ] && break; sleep 0.25; done"
-OPTIMISED = WAIT % (f"OPTIMIZED {LIST}", CALLS)
-GONE = WAIT % (f". {LIST}", 0)
+OPTIMISED = (
+    f"for i in $(seq 60); do [ $(grep -c OPTIMIZED {LIST}) -eq {CALLS} ] && break; sleep 0.25; done"
+)
+# A worker frees the detours. It holds the lock that turning optimisation off takes (kprobe_mutex in
+# kernel/kprobes.c).
+OPTIMISE = "/proc/sys/debug/kprobes-optimization"
+GONE = f"if [ -e {OPTIMISE} ]; then echo 0 > {OPTIMISE} && echo 1 > {OPTIMISE}; fi"
 INSTANCES = 6
 PROGRAMS = 24
 WORD = 0x6BF6_C0DE_6BF6_C0DE
@@ -132,7 +136,7 @@ def test_kprobes(guest: Guest, checks: Checks, code: Code) -> None:
     unload = f"rmmod {PROBES} && {GONE}"
     # The kernel keeps a page of each kind after the first use.
     must(guest, f"{load} && {unload}", timeout=120)
-    kept, before = _probe_pages_left(guest), code.account()
+    kept, before = _probe_pages(guest), code.account()
     must(guest, load, timeout=120)
     hits, right = must(guest, f"cat {DEBUGFS}/{PROBES}").splitlines()
     checks.check("all probes are hit", hits == f"{CALLS} of {CALLS}", hits)
@@ -141,7 +145,7 @@ def test_kprobes(guest: Guest, checks: Checks, code: Code) -> None:
     checks.check("more pages than are kept", len(used) > len(kept), f"{len(used)} pages")
     code.in_use(used)
     must(guest, unload, timeout=120)
-    left = _probe_pages_left(guest, len(used))
+    left = _probe_pages(guest)
     gone = [page for page in used if page.address not in left]
     code.gone(gone, before, kept=len(left) - len(kept))
 
@@ -151,19 +155,6 @@ def _probe_pages(guest: Guest) -> list[int]:
         *_symbols(guest, "kprobe_insn_page"),
         *_symbols(guest, "kprobe_optinsn_page"),
     ]
-
-
-def _probe_pages_left(guest: Guest, used: int | None = None) -> list[int]:
-    """Return the pages of probes once none has been given back for a second.
-
-    A worker of the kernel frees the detours, after the probes are gone from its list: that there
-    are fewer pages than `used` is waited for as well, but not for ever.
-    """
-    count = "$(grep -cE 'kprobe_(opt)?insn_page' /proc/kallsyms)"
-    enough = "" if used is None else f" && [ $last -lt {used} ]"
-    quiet = f"last={count}; sleep 1; [ {count} -eq $last ]{enough} && break"
-    must(guest, f"for i in $(seq 20); do {quiet}; done", timeout=60)
-    return _probe_pages(guest)
 
 
 @testcase(

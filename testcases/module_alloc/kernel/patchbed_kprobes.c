@@ -7,6 +7,7 @@
  * of them returned what they should: "RIGHT right".
  */
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
@@ -14,6 +15,8 @@
 #ifdef CONFIG_KPROBES
 
 #define TARGETS 40
+/* Of a target's first bytes, more than a probe overwrites. */
+#define CODE 8
 
 typedef unsigned int (*target)(unsigned int);
 
@@ -41,6 +44,7 @@ ALL(TARGET)
 static const target targets[TARGETS] = { ALL(NAME) };
 static struct kprobe probes[TARGETS];
 static struct kprobe *pointers[TARGETS];
+static u8 originals[TARGETS][CODE];
 static atomic_t hits;
 static struct dentry *file;
 
@@ -62,12 +66,23 @@ static int kprobes_show(struct seq_file *out, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(kprobes);
 
+static bool restored(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < TARGETS; i++)
+		if (memcmp((void *)targets[i], originals[i], CODE))
+			return false;
+	return true;
+}
+
 static int __init patchbed_kprobes_init(void)
 {
 	unsigned int i;
 	int error;
 
 	for (i = 0; i < TARGETS; i++) {
+		memcpy(originals[i], (void *)targets[i], CODE);
 		probes[i].addr = (kprobe_opcode_t *)targets[i];
 		probes[i].pre_handler = on_hit;
 		pointers[i] = &probes[i];
@@ -81,8 +96,16 @@ static int __init patchbed_kprobes_init(void)
 
 static void __exit patchbed_kprobes_exit(void)
 {
+	unsigned int tries = 500;
+
 	debugfs_remove(file);
 	unregister_kprobes(pointers, TARGETS);
+	/*
+	 * A worker takes the jumps away, later. What it has not done before the module goes is left
+	 * for whoever is the next to need it, and until then the addresses can't be probed.
+	 */
+	while (!restored() && --tries)
+		msleep(20);
 }
 
 #else
