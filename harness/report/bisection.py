@@ -59,8 +59,8 @@ class Bisected:
     def again(self) -> str:
         """The command that looks for it again."""
         plan = self.plan
-        good = plan.variant(plan.good)
-        words = ["patchbed", "bisect", f"{plan.workload}/{plan.metric}", good, plan.bad]
+        good = plan.variant(plan.good[:_ID])
+        words = ["patchbed", "bisect", f"{plan.workload}/{plan.metric}", good, plan.bad[:_ID]]
         words += ["--profile", plan.profile, "--machine", plan.machine]
         words += ["--worlds", str(len(plan.blocks)), "--seed", str(plan.seed)]
         if plan.blocks[0] != 1:
@@ -110,7 +110,10 @@ def report_lines(found: Bisected) -> list[str]:
     ]
     if found.asked:
         lines += [*_steps(found.asked), ""]
-    lines += [*_verdict(found), "", *_rests_on(found), "", "To look for it again:"]
+    lines += [*_verdict(found), ""]
+    if found.candidates:
+        lines += [*_rests_on(found), ""]
+    lines += [*_self_check(found), "To look for it again:"]
     return [printable(line).rstrip() for line in [*lines, f"  {found.again}"]]
 
 
@@ -176,10 +179,14 @@ def _rests_on(found: Bisected) -> list[str]:
         " bad, is taken for granted.",
         _WIDTH,
     )
-    if found.same is not None:
-        told = "gave the same bytes" if found.same else "DIFFERED: the instrument is broken"
-        lines += wrap(f"Self-check: a world of GOOD, booted again, {told}.", _WIDTH)
     return lines
+
+
+def _self_check(found: Bisected) -> list[str]:
+    if found.same is None:
+        return []
+    told = "gave the same bytes" if found.same else "DIFFERED: the instrument is broken"
+    return [f"Self-check: a world of GOOD, booted again, {told}.", ""]
 
 
 def as_json(found: Bisected) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from harness.errors import InfrastructureError, UserError
 from harness.guest.machine import load_machine
 from harness.measure.workload import Workload
 from harness.outcomes import Outcome
+from harness.report.comparison import outcome_words
 from harness.report.progress import Progress
+from harness.report.words import duration
 from harness.results.bisections import BisectPlan, Build, append_build, read_builds
 from harness.results.measurements import (
     Boot,
@@ -181,7 +183,10 @@ def local_bench(
         return Build(commit="", outcome=made.outcome, message=made.message)
 
     def told(record: BootRecord) -> None:
-        tell(f"  {plan.workload} {record.boot.block}: {record.outcome}")
+        again = " again" if record.boot.repetition else ""
+        same = {None: "", True: ", the same bytes", False: ", OTHER BYTES"}[record.same]
+        ended = f"{outcome_words(record.outcome, record.title)}{same}, {duration(record.seconds)}"
+        tell(f"  {plan.workload} {record.boot.block}{again}: {ended}")
 
     def boot(ready: Mapping[str, Ready], missing: list[Boot]) -> None:
         boots = LocalBoots(
