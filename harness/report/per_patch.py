@@ -189,11 +189,15 @@ def moved_lines(
         lines.append("  none is shown to have moved anything")
     for step, findings in perhaps.items():
         lines += _moved(f"{step.patches} ({step.subject}) may have moved", findings, width)
-    same = [str(step.number) for step in steps if step.measured not in ("", step.variant)]
-    if same:
-        word = "patch" if len(same) == 1 else "patches"
-        text = f"{word} {', '.join(same)}: the kernel stays the same, byte for byte; not booted"
-        lines += wrap(f"  {text}", width)
+    numbers = {step.variant: step.number for step in steps}
+    for step in steps:
+        if step.measured not in ("", step.variant):
+            earlier = numbers[step.measured]
+            text = f"after patch {earlier}" if earlier else "before any"
+            lines += wrap(
+                f"  patch {step.number}: the kernel is that {text}, byte for byte; not booted",
+                width,
+            )
     return lines
 
 

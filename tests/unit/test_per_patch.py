@@ -235,7 +235,7 @@ def test_the_same_bytes_have_no_change_and_cost_no_test() -> None:
     assert "2 Add a cache                " in text
     [row] = [line for line in text.splitlines() if line.startswith("    2 Add a cache")]
     assert row.split()[-3:] == ["1,004", "same", "bytes"]
-    assert "patch 2: the kernel stays the same, byte for byte; not booted" in text
+    assert "patch 2: the kernel is that after patch 1, byte for byte; not booted" in text
 
 
 def test_a_patch_that_does_not_build_shares_the_blame() -> None:
