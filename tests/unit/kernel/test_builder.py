@@ -323,10 +323,14 @@ def test_a_build_killed_at_any_moment_leaves_whole_entries(project: Project) -> 
     whole = time.monotonic() - began
     seed = 2023
     chance = random.Random(seed)  # noqa: S311
-    for _ in range(10):
+
+    def forget() -> None:
         for entry in project.whole_entries():
             if entry.name != base.key:
                 discard(entry)
+
+    for _ in range(10):
+        forget()
         with subprocess.Popen(
             project.script("mini+fix@v1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
@@ -337,6 +341,8 @@ def test_a_build_killed_at_any_moment_leaves_whole_entries(project: Project) -> 
         wait_for(lambda: not names_below(project.folder), 5)
         assert base.key in [entry.name for entry in project.whole_entries()]
         assert all(load_kernel(entry) for entry in project.whole_entries())
+    # The last one may have come as far as to publish it, and only who builds clears up.
+    forget()
     kernel = project.obtain("mini+fix@v1")
     assert sorted(entry.name for entry in project.whole_entries()) == sorted([base.key, kernel.key])
     assert list(project.cache.work.glob("[!.]*")) == []
