@@ -33,6 +33,7 @@ from harness.guest.process import QemuProcess, qemu_user
 from harness.guest.scratch import private_folder
 from harness.guest.silence import CpuState, Verdict, examine, parse_registers
 from harness.guest.trouble import Kind
+from harness.guest.tsc import tsc_khz
 from harness.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -245,7 +246,12 @@ class Life:
 
     def _argv(self, files: qemu.Files) -> list[str]:
         return qemu.qemu_argv(
-            files, self.machine, self.accelerator, self.kernel_args, world=self.world
+            files,
+            self.machine,
+            self.accelerator,
+            self.kernel_args,
+            world=self.world,
+            tsc_khz=tsc_khz(),
         )
 
     def _watch(self, output: int) -> None:

@@ -71,9 +71,13 @@ class Files:
     halted: bool = False
 
 
-def kernel_args(machine: Machine, more: Sequence[str] = ()) -> list[str]:
-    """Return the kernel's command line on `machine`, with `more` at its end."""
-    return [*KERNEL_ARGS, *machine.kernel_args, *more]
+def kernel_args(machine: Machine, more: Sequence[str] = (), tsc_khz: int = 0) -> list[str]:
+    """Return the kernel's command line on `machine`, with `more` at its end.
+
+    `tsc_khz` is how fast its time stamp counter runs, 0 for a kernel that has to find out.
+    """
+    known = [f"tsc_early_khz={tsc_khz}"] if tsc_khz else []
+    return [*KERNEL_ARGS, *known, *machine.kernel_args, *more]
 
 
 def qemu_argv(
@@ -84,6 +88,7 @@ def qemu_argv(
     *,
     keep: bool = True,
     world: int = 0,
+    tsc_khz: int = 0,
 ) -> list[str]:
     """Return the command line that boots `files` on `machine`; `more` are kernel arguments.
 
@@ -91,7 +96,8 @@ def qemu_argv(
     deterministic machine has not, reaches nothing but the guest's port 22, through a loopback
     port that QEMU chooses. With `keep`, a guest that stops or resets leaves a paused QEMU, so
     that its memory can be read; else QEMU ends with it. `world` seeds all that is random on a
-    deterministic machine.
+    deterministic machine. `tsc_khz` is the frequency of the host's time stamp counter, where it is
+    known: under TCG it is the guest's too, unless instructions are counted.
     """
     argv = [PROGRAM, "-no-user-config", "-nodefaults", "-display", "none"]
     argv += ["-machine", machine.board, *_time(machine, accelerator, world)]
@@ -102,7 +108,8 @@ def qemu_argv(
         # qboot knows nothing but to start a kernel, and does it 80 ms sooner than SeaBIOS.
         argv += ["-bios", "qboot.rom"]
     argv += ["-kernel", files.kernel, "-initrd", files.initrd]
-    argv += ["-append", " ".join(kernel_args(machine, more))]
+    known = tsc_khz if accelerator == "tcg" and not machine.deterministic else 0
+    argv += ["-append", " ".join(kernel_args(machine, more, known))]
     for name, path in files.items:
         argv += ["-fw_cfg", f"name={name},file={path}"]
     argv += [*_ports(files, machine), *_disk(files, machine)]

@@ -32,7 +32,10 @@ _HOST_KEYS = (KIND,)
 _OBEY = 1.0
 # How long the guest may take to take a command at all, on a loaded host.
 _TAKE = 20.0
+# And to let us in: it computes the keys, beside other guests on a host with too few cores for all.
+_LET_IN = 90.0
 _LONGEST = 3600.0
+_STEP = 0.1
 _CHUNK = 1 << 16
 _WINDOW = 1 << 21
 _MARK = "PATCHBED_COMMAND"
@@ -168,19 +171,38 @@ class Shell:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             transport = Transport(link)
             transport.daemon = True
+            # The library's own limits end before ours.
+            transport.banner_timeout = transport.handshake_timeout = _LET_IN
             options = transport.get_security_options()
             options.kex, options.ciphers = _KEX, _CIPHERS
             options.digests, options.key_types = _MACS, _HOST_KEYS
-            transport.start_client(timeout=_TAKE)
+            self._await(transport, transport.start_client)
             if transport.get_remote_server_key().asbytes() != keys.host_blob():
                 transport.close()
                 raise InfrastructureError(
                     Outcome.INFRA_QEMU, f"another than our guest answers on port {port}"
                 )
-            transport.auth_publickey("root", keys.user_key())
+            key = keys.user_key()
+            self._await(transport, lambda done: transport.auth_publickey("root", key, done))
+            if not transport.is_authenticated():
+                raise SSHException("it does not take our key")
         except (SSHException, EOFError, OSError) as error:
             raise self.lost(f"no way into the guest: {error}") from error
         return transport
+
+    def _await(self, transport: Transport, begin: Callable[[threading.Event], object]) -> None:
+        """Let `begin` start a part of the handshake that sets its event, and wait for its end."""
+        done = threading.Event()
+        begin(done)
+        deadline = time.monotonic() + _LET_IN
+        while not done.wait(_STEP):
+            self._check()
+            if time.monotonic() >= deadline:
+                transport.close()
+                raise SSHException(f"it did not let us in within {_LET_IN:g} s")
+        error = transport.get_exception()
+        if error is not None or not transport.is_active():
+            raise error or SSHException("it ended the connection")
 
 
 class Process:

@@ -35,6 +35,7 @@ from harness.guest.batch import joined, programs
 from harness.guest.guest import Guest, import_shell
 from harness.guest.image import RESUME
 from harness.guest.machine import Machine
+from harness.guest.tsc import tsc_khz
 from harness.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -214,7 +215,9 @@ class SnapshotBoot(Guest):
             _FORMAT,
             self.kernel.key,
             hashlib.sha256(initrd).hexdigest(),
-            qemu.qemu_argv(files, self.machine, self._choose().name, self.kernel_args),
+            qemu.qemu_argv(
+                files, self.machine, self._choose().name, self.kernel_args, tsc_khz=tsc_khz()
+            ),
             host(),
             _BOOT_ID.read_text(encoding="ascii"),
         ]

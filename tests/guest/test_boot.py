@@ -19,6 +19,7 @@ from harness.errors import GuestDied, InfrastructureError
 from harness.guest import qemu
 from harness.guest.guest import Guest
 from harness.guest.machine import Machine
+from harness.guest.tsc import tsc_khz
 from harness.kernel.artifact import Kernel
 from harness.outcomes import Outcome
 from tests.guest.command import argv, patchbed
@@ -54,6 +55,15 @@ def test_a_boot_leaves_its_facts_and_nothing_else(boot: Boot, kernel: Kernel) ->
     assert "Linux version 6.1." in (guest.folder / "dmesg").read_text()
     assert (guest.folder / "config").read_text() == kernel.config_file.read_text()
     assert str(kernel.vmlinux) in (guest.folder / "argv").read_text()
+
+
+def test_a_guest_is_told_how_fast_its_counter_runs(boot: Boot) -> None:
+    """A kernel that measures it itself beside many other guests is far off at times."""
+    if tsc_khz() == 0:
+        pytest.skip("this host's time stamp counter is not constant")
+    with boot() as guest:
+        detected = guest.run("dmesg | grep 'tsc: Detected'").stdout.decode()
+    assert f"{tsc_khz() / 1000:.3f} MHz" in detected
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ MOMENTS = 10
 LATEST = 15.0
 
 
+@pytest.mark.timeout(2400)  # It builds a kernel from nothing.
 def test_a_kernel_has_the_bytes_of_a_clean_build() -> None:
     """The proof is kept beside the kernel: only the first time costs a build."""
     done = patchbed("kernel", "build", PATCHED, "--verify", "--json")

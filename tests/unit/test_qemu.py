@@ -28,6 +28,17 @@ def test_the_machine_is_as_told() -> None:
     assert option(qemu_argv(FILES, MACHINE, "kvm"), "-accel") == "kvm"
 
 
+def test_the_kernel_need_not_measure_a_counter_that_is_the_hosts() -> None:
+    def told(machine: Machine, accelerator: str, khz: int) -> bool:
+        argv = qemu_argv(FILES, machine, accelerator, tsc_khz=khz)
+        return f"tsc_early_khz={khz}" in option(argv, "-append").split()
+
+    assert told(MACHINE, "tcg", 2_596_100)
+    assert not told(MACHINE, "tcg", 0)
+    assert not told(MACHINE, "kvm", 2_596_100)
+    assert not told(DETERMINISTIC, "tcg", 2_596_100)
+
+
 def test_it_is_a_function_of_its_arguments() -> None:
     assert qemu_argv(FILES, MACHINE, "tcg") == qemu_argv(FILES, MACHINE, "tcg")
 
