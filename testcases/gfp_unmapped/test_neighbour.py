@@ -17,7 +17,7 @@ from harness.testing.testcase import testcase
 PMD_ORDER = 9
 BLOCK_PAGES = 1 << PMD_ORDER
 # Blocks that are in use but for every second piece of 2^PIECE_ORDER pages.
-FRAGMENTED = 64
+FRAGMENTED = 96
 PIECE_ORDER = 7
 PIECES = 8 * BLOCK_PAGES
 USED = 4
