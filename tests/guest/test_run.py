@@ -13,6 +13,7 @@ from tests.guest.command import Ran, patchbed, run_json
 
 BASE = "debian-6.1"
 SERIES = "debian-6.1+gfp-unmapped@v1"
+ANSWER = "debian-6.1+gfp-unmapped@v2"
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def test_the_default_plan_ends_as_expected(default_run: Ran) -> None:
     assert {name: build["outcome"] for name, build in default_run.builds().items()} == {
         BASE: "pass",
         SERIES: "pass",
+        ANSWER: "pass",
     }
 
 
@@ -53,6 +55,13 @@ def test_the_series_is_tested_by_the_same_testcases(default_run: Ran) -> None:
     # What it skips, it skips for the configuration, as the unpatched kernel does.
     assert all("CONFIG_" in why for why in skips(default_run, SERIES).values())
     assert skips(default_run, SERIES).keys() < skips(default_run, BASE).keys()
+
+
+def test_the_answer_to_the_review_has_no_known_issue(default_run: Ran) -> None:
+    outcomes = default_run.outcomes(ANSWER)
+    assert outcomes.keys() == default_run.outcomes(SERIES).keys()
+    assert set(outcomes.values()) == {"pass", "skip"}
+    assert skips(default_run, ANSWER).keys() == skips(default_run, SERIES).keys()
 
 
 def skips(run: Ran, variant: str) -> dict[str, str]:

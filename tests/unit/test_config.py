@@ -17,7 +17,11 @@ def write(folder: Path, text: str) -> Path:
 
 def test_the_projects_own_plan_is_valid() -> None:
     settings = load_toml(PROJECT / "patchbed.toml", Settings)
-    assert settings.plan.variants == ["debian", "debian+gfp-unmapped@v1"]
+    assert settings.plan.variants == [
+        "debian",
+        "debian+gfp-unmapped@v1",
+        "debian+gfp-unmapped@v2",
+    ]
     assert settings.plan.profile == "fast"
     assert settings.plan.machine == "q35-4g"
 
