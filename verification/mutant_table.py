@@ -38,6 +38,10 @@ A new mutant is a mail as of `git format-patch`, with two headers more:
 | `Seen-By` | the catalogue's lines whose testcases should fail: `U1, S6` |
 | `Profile` | the profiles to run them in, `fast` if left out: `fast, debug` |
 
+Seconds are those of the call that came to the verdict. A kernel that was there already took none,
+one whose work tree had been given up for another's took a whole build, and the host may have done
+more than this.
+
 """
 
 
