@@ -18,9 +18,10 @@ from pathlib import Path
 
 from harness import paths
 from harness.events import Listener
+from harness.files import replace_text
 from harness.kernel.artifact import Kernel
 from harness.kernel.builder import find_built, obtain, plan_build
-from harness.kernel.cache import Cache, digest_json, discard, publish, remove, replace_text
+from harness.kernel.cache import Cache, digest_json, discard, publish, remove
 from harness.kernel.filestate import walk
 from harness.kernel.request import Request, Where
 from harness.kernel.series import FILE_NAME, Series, load_series_file

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.kernel.cache import replace_text
+from harness.files import replace_text
 from harness.outcomes import ExitCode, Outcome
 from harness.results.run_folder import EVENTS
 from harness.results.schema import Results

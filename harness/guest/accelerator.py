@@ -7,13 +7,13 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
 from harness.errors import InfrastructureError, UserError
+from harness.files import replace_text
 from harness.guest.qemu import PROGRAM
 from harness.outcomes import Outcome
 
@@ -73,7 +73,7 @@ def _remembered(probe: Probe | None) -> Choice:
             known = facts.get(host())
             if known is None:
                 known = probe()
-                _write(store, facts | {host(): known})
+                replace_text(store, json.dumps(facts | {host(): known}, indent=1))
     if known is None:
         return Choice("tcg", "no kernel has been tried with KVM yet")
     if known:
@@ -98,9 +98,3 @@ def _read(store: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {str(key): str(value) for key, value in facts.items()} if isinstance(facts, dict) else {}
-
-
-def _write(store: Path, facts: dict[str, str]) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=store.parent, delete=False) as aside:
-        json.dump(facts, aside, indent=1)
-    Path(aside.name).rename(store)

@@ -10,13 +10,13 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import paths
 from harness.errors import InfrastructureError
+from harness.files import replace_bytes, replace_text
 from harness.guest import qemu
 from harness.guest.archive import Entry, folder, link, pack, regular
 from harness.kernel.filestate import stamp
@@ -43,6 +43,8 @@ PATH = f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"
 ITEMS = "/sys/firmware/qemu_fw_cfg/by_name"
 
 _RECIPE = 1
+# QEMU opens an image itself where that is not handed to it, and is nobody.
+_READABLE = 0o644
 _PACKAGES = {"busybox": "busybox-static", "dropbear": "dropbear-bin"}
 _INIT = "init.j2"
 _MOUNTS = (
@@ -77,8 +79,8 @@ def build_image(files: Mapping[str, Path]) -> Path:
         data = pack(entries)
         image = images / f"{hashlib.sha256(data).hexdigest()[:32]}.cpio.gz"
         if not image.is_file():
-            _write(image, gzip.compress(data, 6, mtime=0))
-        _write(index, json.dumps({"image": image.name, "sources": seen}).encode())
+            replace_bytes(image, gzip.compress(data, 6, mtime=0), _READABLE)
+        replace_text(index, json.dumps({"image": image.name, "sources": seen}))
     except OSError as error:
         raise InfrastructureError(
             Outcome.INFRA_DISK,
@@ -203,16 +205,3 @@ def _libraries(program: Path) -> list[Path]:
     if listed.returncode != 0:
         raise InfrastructureError(Outcome.INFRA_QEMU, f"ldd {program} failed: {listed.stderr}")
     return [Path(path) for path in _LIBRARY.findall(listed.stdout)]
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a cache entry: aside and renamed, so that no reader sees half of it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as aside:
-        try:
-            aside.write(data)
-            aside.flush()
-            Path(aside.name).chmod(0o644)
-            Path(aside.name).rename(path)
-        except BaseException:
-            Path(aside.name).unlink(missing_ok=True)
-            raise

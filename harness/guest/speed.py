@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from pathlib import Path
 
 from harness import paths
+from harness.files import replace_text
 from harness.guest.accelerator import host
 
 # What a boot to the first command takes where a limit is taken as it is written, in seconds.
@@ -42,10 +42,7 @@ def remember(seconds: float, accelerator: str) -> None:
     facts[_key(accelerator)] = [*facts.get(_key(accelerator), []), round(seconds, 3)][-_KEPT:]
     # Two at once: the later stays. A disk that is full is no reason to fail.
     with contextlib.suppress(OSError):
-        store.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=store.parent, delete=False) as aside:
-            json.dump(facts, aside)
-        Path(aside.name).rename(store)
+        replace_text(store, json.dumps(facts))
 
 
 def _store() -> Path:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from harness import paths
+from harness.files import replace_text
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CPUINFO = Path("/proc/cpuinfo")
@@ -116,7 +116,4 @@ def _boot_id() -> str:
 def _keep(store: Path, boot: str, khz: int) -> None:
     # Without it, it is measured anew.
     with contextlib.suppress(OSError):
-        store.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=store.parent, delete=False) as aside:
-            json.dump({"boot": boot, "khz": khz}, aside)
-        Path(aside.name).rename(store)
+        replace_text(store, json.dumps({"boot": boot, "khz": khz}))

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.kernel.cache import Cache, Waiting, disk_full, replace_text
+from harness.files import replace_text
+from harness.kernel.cache import Cache, Waiting, disk_full
 from harness.kernel.gitstore import Git, GitError, init_bare
 
 _FORMAT = 1

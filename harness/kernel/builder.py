@@ -13,6 +13,7 @@ from typing import Any
 from harness import paths
 from harness.errors import BuildError, InfrastructureError
 from harness.events import Listener
+from harness.files import replace_text
 from harness.kernel import recipe
 from harness.kernel.artifact import Kernel, damage, load_kernel, write_entry, write_meta
 from harness.kernel.cache import (
@@ -22,7 +23,6 @@ from harness.kernel.cache import (
     digest_json,
     kept_on_failure,
     publish,
-    replace_text,
 )
 from harness.kernel.checkout import Checkout, Patched, make_room, patch_source, record_of
 from harness.kernel.compiler import Compiler, ccache, check_tools

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from harness import paths
 from harness.errors import BuildError, InfrastructureError
+from harness.files import replace_text
 from harness.outcomes import Outcome
 
 Waiting = Callable[[str], None]
@@ -194,19 +195,6 @@ def kept_on_failure(log: Path) -> Iterator[None]:
         log.unlink(missing_ok=True)
         raise
     log.unlink(missing_ok=True)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
 
 
 def publish(folder: Path, entry: Path) -> None:

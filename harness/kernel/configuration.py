@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.events import Listener
+from harness.files import replace_text
 from harness.kernel import recipe
 from harness.kernel.apply import apply_patches
 from harness.kernel.cache import (
@@ -26,7 +27,6 @@ from harness.kernel.cache import (
     discard,
     kept_on_failure,
     publish,
-    replace_text,
 )
 from harness.kernel.compiler import ccache, check_tools
 from harness.kernel.fragment import overlay, parse_config

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.errors import InfrastructureError, UserError
-from harness.kernel.cache import replace_text
+from harness.files import replace_text
 from harness.outcomes import Outcome
 
 FLAVOURS = ("amd64", "cloud", "rt")

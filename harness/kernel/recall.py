@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
+from harness.files import replace_text
 from harness.kernel.artifact import Kernel, kernel_of, read_meta
-from harness.kernel.cache import Cache, replace_text
+from harness.kernel.cache import Cache
 from harness.kernel.filestate import file_states
 from harness.kernel.variant import Variant
 

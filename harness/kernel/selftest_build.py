@@ -14,6 +14,7 @@ from pathlib import Path
 from harness import paths
 from harness.errors import BuildError, UserError
 from harness.events import Listener
+from harness.files import replace_text
 from harness.kernel import recipe
 from harness.kernel.artifact import Kernel
 from harness.kernel.cache import (
@@ -23,7 +24,6 @@ from harness.kernel.cache import (
     digest_json,
     kept_on_failure,
     publish,
-    replace_text,
 )
 from harness.kernel.checkout import Patched, patch_source
 from harness.kernel.compiler import find_compiler

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import replace_text
 from harness.kernel.base import (
     Base,
     Progress,
@@ -18,7 +19,7 @@ from harness.kernel.base import (
     obtain_base,
     parse_makefile_version,
 )
-from harness.kernel.cache import Cache, digest_file, digest_json, replace_text
+from harness.kernel.cache import Cache, digest_file, digest_json
 from harness.kernel.debian import installed, installed_version, offered
 from harness.kernel.gitsource import GitSource, choose_reference
 from harness.kernel.gitstore import Git

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import PatchbedError
+from harness.files import replace_text
 from harness.kernel import recipe
 from harness.kernel.artifact import Kernel, checksums, write_entry
 from harness.kernel.builder import NICENESS, log_path
@@ -22,7 +23,6 @@ from harness.kernel.cache import (
     digest_json,
     discard,
     kept_on_failure,
-    replace_text,
 )
 from harness.kernel.checkout import Checkout, make_room, patch_source
 from harness.kernel.compiler import check_tools

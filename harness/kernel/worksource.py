@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import replace_text
 from harness.kernel.base import Source, no_kernel, parse_makefile_version
-from harness.kernel.cache import Cache, replace_text
+from harness.kernel.cache import Cache
 from harness.kernel.gitstore import OURS, Git, GitError, environment, init_bare, run_git
 
 # What a build leaves behind, for folders that have no .gitignore to say so.

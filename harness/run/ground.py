@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import paths
+from harness.files import replace_text
 from harness.guest.machine import Machine, make_machine
 from harness.kernel.artifact import Kernel
-from harness.kernel.cache import default_cache, replace_text
+from harness.kernel.cache import default_cache
 from harness.kernel.filestate import file_states
 from harness.kernel.recall import Question, recall, remember
 from harness.kernel.variant import parse

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import InfrastructureError, UserError
-from harness.kernel.cache import replace_text
+from harness.files import replace_text
 from harness.outcomes import Outcome
 
 KBUILD = "Kbuild"

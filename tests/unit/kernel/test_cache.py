@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BuildError, InfrastructureError
+from harness.files import replace_text
 from harness.kernel import recipe
 from harness.kernel.cache import (
     Cache,
@@ -20,7 +21,6 @@ from harness.kernel.cache import (
     disk_full,
     kept_on_failure,
     publish,
-    replace_text,
 )
 from harness.outcomes import Outcome
 from tests.unit.kernel.project import Project
