@@ -3,8 +3,8 @@
 
 A kernel that measures it against an emulated PIT is off by as much as the host lets it wait
 meanwhile: 94 MHz were seen instead of 2596, with 16 guests on two cores. Its clock then runs fast
-for good, and it reports stalls and lockups that never were. `tsc_early_khz` (Linux 5.8, commit
-bd35c77e32e4) tells it.
+for good, and it reports stalls and lockups that never were. `tsc_early_khz` tells it (since Linux
+5.8; Documentation/admin-guide/kernel-parameters.txt).
 """
 
 from __future__ import annotations
