@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from harness.measure.directmap import GIB_1, MIB_2, Leaf, OutsideView
-from harness.testing.audit import CacheState, faults, make_state, mapped_pages
+from harness.testing.audit import Auditor, CacheState, faults, make_state, mapped_pages
+from harness.testing.checks import Checks
 from harness.testing.counters import Counters
 
 BASE = 0xFFFF_8880_0000_0000
@@ -108,3 +110,35 @@ def test_each_number_has_a_check_of_its_own(change: dict[str, int], name: str) -
 def test_a_fault_says_what_was_due() -> None:
     found = faults(FIRST, replace(FIRST, free=500), 0)["Free + used = Cached - Released"]
     assert found == "Free 500 + used 5: 505 pages where 512 are due"
+
+
+class Found:
+    """What a check said, by its name, in place of pytest's subtests."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+
+    def check(self, name: str, ok: bool, _reason: str = "") -> None:
+        if not ok:
+            self.wrong.append(name)
+
+
+@pytest.mark.parametrize(
+    ("readings", "wrong_at_last"),
+    [
+        ([FIRST], []),
+        ([replace(FIRST, vmstat_free=508), FIRST], []),
+        ([replace(FIRST, vmstat_free=508)] * 2, ["step: account: nr_unmapped_free agrees"]),
+    ],
+)
+def test_only_what_stays_wrong_is_wrong(
+    readings: list[CacheState], wrong_at_last: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The readings are made up: when a kernel gives pages back can't be chosen."""
+    states = iter([FIRST, *readings])
+    monkeypatch.setattr(Auditor, "read", lambda _self: next(states))
+    found = Found()
+    auditor = Auditor(None, cast(Checks, found), None, None)  # type: ignore[arg-type]
+    assert auditor.check("step", 0) == readings[-1]
+    assert found.wrong == wrong_at_last
+    assert next(states, None) is None
