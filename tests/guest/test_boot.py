@@ -26,8 +26,6 @@ from tests.guest.command import argv, patchbed
 from tests.guest.conftest import Boot
 
 INSMOD = "insmod /patchbed/modules/crasher.ko how="
-# In seconds: far below any time limit that would end it otherwise, far above what a busy host adds.
-AT_ONCE = 10
 
 
 def our_qemus() -> set[int]:
@@ -49,7 +47,7 @@ def test_a_boot_leaves_its_facts_and_nothing_else(boot: Boot, kernel: Kernel) ->
         if os.geteuid() == 0:
             assert psutil.Process(pid).username() == "nobody"
         start = time.monotonic()
-    assert time.monotonic() - start < AT_ONCE
+    assert time.monotonic() - start < 3
     assert our_qemus() == set()
     assert [path for path in set(Path("/tmp").iterdir()) - before if "patchbed" in path.name] == []
     console = (guest.folder / "console.log").read_text()
@@ -95,7 +93,7 @@ def test_a_death_is_seen_at_once_and_named(
         with pytest.raises(GuestDied) as caught:
             guest.run(command, timeout=60)
         written = (guest.folder / "console.log").stat().st_mtime
-        assert time.time() - max(start, written) < AT_ONCE
+        assert time.time() - max(start, written) < 2
         assert caught.value.outcome is outcome
         assert caught.value.title.startswith(title)
         assert guest.death is caught.value
@@ -177,7 +175,7 @@ def test_qemu_that_is_killed_is_the_hosts_trouble(boot: Boot) -> None:
         start = time.monotonic()
         with pytest.raises(InfrastructureError, match="killed by signal 9") as caught:
             guest.run("sleep 100", timeout=200)
-        assert time.monotonic() - start < AT_ONCE
+        assert time.monotonic() - start < 3
         assert caught.value.outcome is Outcome.INFRA_QEMU
 
 
@@ -280,7 +278,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
     _out, error = process.communicate(timeout=10)
-    assert time.monotonic() - start < AT_ONCE
+    assert time.monotonic() - start < 5
     assert b"Traceback" not in error
     assert not any(child.is_running() for child in children)
     assert list(tmp_path.iterdir()) == []
