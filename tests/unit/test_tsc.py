@@ -54,6 +54,15 @@ def test_another_start_of_the_host_is_measured_anew(
     assert kept(tmp_path) == {"boot": "another", "khz": 2_000_000}
 
 
+def test_a_measurement_that_was_disturbed_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tsc, "_constant", lambda: True)
+    monkeypatch.setattr(tsc, "_measure", lambda: 0)
+    assert tsc_khz() == 0
+    tsc_khz.cache_clear()
+    monkeypatch.setattr(tsc, "_measure", lambda: 2_000_000)
+    assert tsc_khz() == 2_000_000
+
+
 def test_a_counter_that_changes_its_pace_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tsc, "_constant", lambda: False)
     assert tsc_khz() == 0
