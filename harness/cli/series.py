@@ -251,6 +251,10 @@ def _pair(pair: Pair) -> dict[str, object]:
 def check(
     variant: Annotated[str, typer.Argument(help="BASE+SERIES@VERSION.")],
     profile: Annotated[str, typer.Option("--profile", "-p", help="The configuration.")] = "fast",
+    config: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LINE", help="CONFIG_X=n, over all others; again for more."),
+    ] = None,
     boot: Annotated[bool, typer.Option("--boot", help="Boot each kernel as well.")] = False,
     first: Annotated[int, typer.Option("--from", min=1, help="The patch to begin with.")] = 1,
     machine: Annotated[str, typer.Option(help="The QEMU machine for --boot.")] = "q35-1g",
@@ -276,5 +280,6 @@ def check(
         boot_timeout=boot_timeout,
         jobs=jobs,
         as_json=as_json,
+        config=tuple(config or ()),
     )
     raise typer.Exit(execute_check(request))

@@ -52,14 +52,16 @@ def check_series(
     compiler: str = "gcc",
     where: Where | None = None,
     cache: Cache | None = None,
+    config: Sequence[str] = (),
 ) -> list[Step]:
     """Build `variant` after each of its patches, from the `first`, in order, up to a broken one.
 
     `probe` is called with each kernel, and raises GuestDied or CommandTimeout where it is
-    broken. Returns the steps; only the last may be other than pass.
+    broken. `config` are lines of a configuration that win over all others. Returns the steps;
+    only the last may be other than pass.
 
     Raises:
-        UserError: the variant has no series, or not so many patches.
+        UserError: the variant has no series, or not so many patches; a line of `config` is none.
         InfrastructureError: the host can't do it.
     """
     if not variant.patched:
@@ -69,7 +71,13 @@ def check_series(
     steps: list[Step] = []
     with terminable():
         request = resolve(
-            variant, profile, teller, cache, where=where or Where(), compiler=compiler
+            variant,
+            profile,
+            teller,
+            cache,
+            where=where or Where(),
+            compiler=compiler,
+            config=config,
         )
         patches = request.series.patches if request.series else []
         if not 1 <= first <= len(patches):

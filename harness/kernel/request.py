@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from harness.kernel.series import FILE_NAME, Series, load_series
 from harness.kernel.source import Base, find_source, obtain_base
 from harness.kernel.teller import Teller
 from harness.kernel.variant import Variant
+
+# Where a configuration's line comes from that the command itself names.
+_ASKED = "--config"
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ class Request:
         """Return what must be found in the final configuration."""
         if not self.lenient:
             return self.wanted
-        own = str(self.series)
-        kept = tuple(request for request in self.wanted.requests if request.origin != own)
+        own = (str(self.series), _ASKED)
+        kept = tuple(request for request in self.wanted.requests if request.origin not in own)
         return Merged(kept, ())
 
 
@@ -92,10 +95,14 @@ def resolve(
     *,
     where: Where,
     compiler: str,
+    config: Sequence[str] = (),
 ) -> Request:
     """Return the request for a variant; its base is brought into the store if it is not there.
 
+    `config` are lines of a configuration that win over the profile's and the series'.
+
     Raises:
+        ConfigError: one of `config` is no such line.
         UserError: there is no such base, series, version, patch or profile.
         BuildError: build.config: a line asks for another architecture.
         InfrastructureError: the disk is full, or the compiler is missing.
@@ -115,6 +122,9 @@ def resolve(
         own = parse_fragment(text, str(series), series.folder / FILE_NAME)
         refuse_other_architecture(own, str(variant))
         requests += own
+    more = parse_fragment("\n".join(config), _ASKED, Path(_ASKED))
+    refuse_other_architecture(more, str(variant))
+    requests += [replace(request, overrides="asked for") for request in more]
     asked, left_out = select(requests, base.series_version)
     request = Request(
         variant,

@@ -26,7 +26,10 @@ _SHOWN_LINES = 24
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """What the command line asks for: `first` is the number of the patch to begin with."""
+    """What the command line asks for: `first` is the number of the patch to begin with.
+
+    `config` are lines of a configuration, as a .config has them or `CONFIG_X=n`.
+    """
 
     variant: str
     where: Where
@@ -38,6 +41,7 @@ class CheckRequest:
     boot_timeout: float = 60.0
     jobs: int = 0
     as_json: bool = False
+    config: tuple[str, ...] = ()
 
 
 def execute_check(request: CheckRequest) -> int:
@@ -57,6 +61,7 @@ def execute_check(request: CheckRequest) -> int:
             probe=probe,
             jobs=request.jobs or None,
             where=request.where,
+            config=request.config,
         )
     broken = steps[-1] if steps[-1].outcome is not Outcome.PASS else None
     if request.as_json:
@@ -85,6 +90,7 @@ def _document(request: CheckRequest, steps: Sequence[Step], broken: Step | None)
     return {
         "variant": request.variant,
         "profile": request.profile,
+        "config": list(request.config),
         "boot": request.boot,
         "broken": broken.number if broken else None,
         "steps": [asdict(step) for step in steps],

@@ -175,3 +175,25 @@ def test_debug_pagealloc(
     checks.check("the option works", absent > len(dirty) // 2, f"{absent} of {len(dirty)} absent")
     life = Life(guest, checks, oracle, judge, counters)
     life.give_back(life.live("zero"), None)
+
+
+@testcase(
+    "U14-page-owner",
+    needs_feature=True,
+    config=[*CONFIG, "PAGE_OWNER"],
+    profile="debug",
+    machine=MACHINE,
+    kernel_args=("page_owner=on",),
+)
+def test_page_owner(
+    guest: Guest, checks: Checks, oracle: Oracle, judge: Judge, counters: Callable[[], Counters]
+) -> None:
+    """If this failed, page_owner=on would count pages that come from the cache, or go to it, twice.
+
+    From 6.8 on it counts for each stack how many pages it has (page_owner_stacks), and warns where
+    more are freed than were allocated.
+    """
+    owned = must(guest, "head -c 4096 /sys/kernel/debug/page_owner")
+    checks.check("the option works", "Page allocated via order" in owned, "no page has an owner")
+    life = Life(guest, checks, oracle, judge, counters)
+    life.give_back(life.live("zero"), None)

@@ -42,7 +42,7 @@ def test_storm(
     freed, with nothing in it of who had it before. At the end every page is accounted for.
     """
     auditor = Auditor(guest, checks, counters, outside)
-    checks.module(MODULE, f"steps={int(STEPS * stress)}", timeout=60 + 60 * stress)
+    _storm(checks, int(STEPS * stress), timeout=60 + 60 * stress)
     _check_end(guest, checks, oracle, judge, auditor)
 
 
@@ -73,14 +73,35 @@ def test_storm_and_shrinker(
         f"echo 0 0 {A_SCAN} > $file || exit 1; done; scans=$((scans + 1)); done; echo $scans"
     )
     with guest.start(shrinking) as shrinker:
-        steps = int(SHRUNK_STEPS * stress)
-        checks.module(MODULE, f"steps={steps}", timeout=60 + 60 * stress)
+        _storm(checks, int(SHRUNK_STEPS * stress), timeout=60 + 60 * stress)
         must(guest, f"rm {STORM}")
         shrinker.close_stdin()
         scans = shrinker.wait(60).stdout.decode().strip()
     released = counters().cache["Released"] - auditor.first.released
     checks.check("the shrinker gave pages back", released > 0, f"none in {scans or 'no'} scans")
     _check_end(guest, checks, oracle, judge, auditor)
+
+
+@testcase("U4-references", needs_feature=True, config=["DEBUG_FS", "KUNIT", "SMP"], machine="smp-4")
+def test_references(
+    guest: Guest,
+    checks: Checks,
+    counters: Callable[[], Counters],
+    outside: Callable[[], OutsideView],
+) -> None:
+    """If this failed, a page would be free for the next one while somebody uses it.
+
+    Who looks up a page, or walks memory, may hold a reference to the page that a refill begins
+    with. It has to be counted until it is dropped.
+    """
+    auditor = Auditor(guest, checks, counters, outside)
+    checks.module("patchbed_references_kunit", timeout=60)
+    auditor.check("after the walk", 0)
+
+
+def _storm(checks: Checks, steps: int, timeout: float) -> None:
+    log = checks.module(MODULE, f"steps={steps}", timeout=timeout)
+    checks.check("the storm was as long as asked for", f"{steps} steps each" in log, "see the log")
 
 
 def _check_end(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import CommandTimeout, GuestDied, UserError
+from harness.errors import CommandTimeout, ConfigError, GuestDied, UserError
 from harness.kernel.artifact import Kernel
 from harness.kernel.check import Step, check_series, remaining
 from harness.kernel.variant import parse
@@ -128,3 +128,21 @@ def test_the_report(
 def test_what_boots_is_said_so() -> None:
     step = Step(1, "0001-x.patch", Outcome.PASS)
     assert lines([step], boot=True) == ["0001-x.patch: builds and boots"]
+
+
+def test_a_series_is_checked_with_its_own_option_off(project: Project) -> None:
+    """If this failed, nobody would see that a series does not build where it is not wanted."""
+    project.edit({"mm/pages.c": ("return 1;", "return 10;")})
+    configs: list[dict[str, str]] = []
+
+    def probe(kernel: Kernel) -> None:
+        configs.append(kernel.config())
+
+    assert check(project, probe=probe)[-1].outcome is Outcome.PASS
+    assert check(project, probe=probe, config=["CONFIG_PARENT=n"])[-1].outcome is Outcome.PASS
+    assert "PARENT" in configs[0]
+    assert "PARENT" not in configs[-1]
+    wrong = check(project, config=["CONFIG_PARENT=n", "CONFIG_CHILD=y"])[-1]
+    assert wrong.outcome is Outcome.BUILD_CONFIG
+    with pytest.raises(ConfigError, match="no configuration line"):
+        check(project, config=["PARENT is off"])
