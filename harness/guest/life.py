@@ -186,9 +186,9 @@ class Life:
         if self._failure is not None:
             raise self._failure
 
-    def hmp(self, command: str) -> str:
-        """Return what QEMU's human monitor prints for `command`."""
-        return self.monitor.hmp(command)
+    def hmp(self, command: str, timeout: float = 10.0) -> str:
+        """Return what QEMU's human monitor prints for `command`, within `timeout` seconds."""
+        return self.monitor.hmp(command, timeout)
 
     def physical_memory(self, address: int, size: int) -> bytes:
         """Return `size` bytes of guest memory from the physical `address`, as QEMU sees it."""

@@ -19,6 +19,8 @@ from harness.errors import InfrastructureError
 from harness.outcomes import Outcome
 
 _TIMEOUT = 10.0
+# An answer is one line: `info tlb` of 8 GiB that are mapped in 4K has 160 MB.
+_LONGEST_ANSWER = 1 << 30
 _FORWARD = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)")
 
 # The library logs each lost connection as an error; that QEMU goes away is nothing unusual here.
@@ -36,7 +38,7 @@ class Monitor:
     ) -> None:
         self._channel = channel
         self._on_event = on_event
-        self._client = QMPClient("patchbed")
+        self._client = QMPClient("patchbed", readbuflen=_LONGEST_ANSWER)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="monitor", daemon=True)
 
@@ -106,7 +108,8 @@ class Monitor:
 
     async def _disconnect(self) -> None:
         self._listener.cancel()
-        with contextlib.suppress(QMPError, EOFError, OSError):
+        # Of what was wrong with the connection the command that it was for has told.
+        with contextlib.suppress(QMPError, EOFError, OSError, ValueError):
             await self._client.disconnect()
 
     async def _listen(self) -> None:
@@ -129,7 +132,7 @@ class Monitor:
             raise InfrastructureError(
                 Outcome.INFRA_QEMU, f"QEMU's monitor gave no answer in {timeout:g} s ({what})"
             ) from error
-        except (QMPError, OSError, EOFError) as error:
+        except (QMPError, OSError, EOFError, ValueError) as error:
             raise InfrastructureError(
                 Outcome.INFRA_QEMU, f"QEMU's monitor is gone ({what}: {error})"
             ) from error

@@ -23,6 +23,11 @@ _BETWEEN = 0.1
 # How often an examination that found CPUs busy is made anew: on a loaded host a guest that only
 # waits takes long over a tick of its clock.
 _ROUNDS = 5
+# Looks close to each other, and the seconds between them, that a CPU has to be deaf in once more:
+# one that is busy freeing pages, say, has interrupts off in half of all looks, and in a storm of
+# half an hour six that are far between will find it so.
+_CLOSE_LOOKS = 100
+_CLOSE = 0.02
 _CPU = re.compile(r"^CPU#(\d+)", re.M)
 _STATE = re.compile(
     r"RIP=([0-9a-f]+) RFL=([0-9a-f]+) \[[^\]]*\] CPL=(\d) II=\d A20=\d SMM=\d HLT=(\d)"
@@ -97,9 +102,10 @@ class LockupWatch:
     """Looks at a guest's CPUs now and then, in a thread of its own, while it runs commands.
 
     `look` returns the CPUs' states. When one is deaf at every look for `limit` seconds, and
-    `last_word` (a time.monotonic()) is as old, `on_stuck` is called with it, once, and the watch
-    ends. A kernel that writes much to its console has interrupts off most of the time. When QEMU
-    does not answer, `on_error` is called with why, and the watch ends.
+    `last_word` (a time.monotonic()) is as old, it is looked at closely. If it is deaf all the time,
+    `on_stuck` is called with it, once, and the watch ends. A kernel that writes much to its console
+    has interrupts off most of the time. When QEMU does not answer, `on_error` is called with why,
+    and the watch ends.
     """
 
     def __init__(
@@ -136,15 +142,26 @@ class LockupWatch:
         deaf = DeafCounter(self._limit)
         while not self._over.wait(self._limit / LOOKS):
             try:
-                states = self._look()
+                stuck = deaf.add(time.monotonic(), self._look(), self._last_word())
+                if stuck is not None and not self._deaf_all_the_time(stuck):
+                    deaf.forget(stuck)
+                    stuck = None
             except InfrastructureError as error:
                 if not self._over.is_set():
                     self._on_error(error)
                 return
-            stuck = deaf.add(time.monotonic(), states, self._last_word())
             if stuck is not None:
                 self._on_stuck(stuck)
                 return
+
+    def _deaf_all_the_time(self, stuck: CpuState) -> bool:
+        """Look closely; return whether a CPU listened at no look."""
+        for _ in range(_CLOSE_LOOKS):
+            if self._over.wait(_CLOSE):
+                return False
+            if not any(one.number == stuck.number and one.deaf for one in self._look()):
+                return False
+        return True
 
 
 class DeafCounter:
@@ -164,6 +181,10 @@ class DeafCounter:
             if now - since >= self._limit:
                 return state
         return None
+
+    def forget(self, state: CpuState) -> None:
+        """Begin anew with a CPU that was found to listen."""
+        self._since.pop(state.number, None)
 
 
 def examine(look: Callable[[], list[CpuState]]) -> tuple[Verdict, CpuState | None, list[CpuState]]:

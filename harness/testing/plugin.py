@@ -92,6 +92,8 @@ class _Running:
 
 # The fixture that every testcase uses which needs the test modules.
 _ORACLE = "oracle"
+# Seconds: a storm may leave a million pages of 4K to be listed.
+_LONG_TABLES = 120.0
 _RUNNING = pytest.StashKey[_Running]()
 
 
@@ -341,7 +343,7 @@ def take_outside_view(guest: Guest) -> OutsideView:
     """
     guest.hmp("stop")
     try:
-        return OutsideView(parse_info_tlb(guest.hmp("info tlb"), guest.translate))
+        return OutsideView(parse_info_tlb(guest.hmp("info tlb", _LONG_TABLES), guest.translate))
     finally:
         guest.hmp("cont")
 

@@ -127,3 +127,10 @@ def test_memory_from_outside(guest: Guest) -> None:
     assert guest.physical_memory(physical, 22) == b"Linux version 6.1.192 "
     assert guest.translate(0xDEAD_0000_0000) is None
     assert "CR3=" in guest.hmp("info registers")
+
+
+def test_an_answer_of_the_monitor_may_be_long(guest: Guest) -> None:
+    """If this failed, a guest whose direct map is all 4K could not be looked at from outside."""
+    text = guest.hmp("xp /2000000xb 0", timeout=120)
+    assert len(text) > 10 << 20
+    assert text.count("\n") == 250000

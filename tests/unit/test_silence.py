@@ -129,6 +129,30 @@ def watch(states: list[CpuState] | InfrastructureError, limit: float) -> list[ob
     return told
 
 
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "_CLOSE", 0.0)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_who_listens_when_looked_at_closely_is_not_stuck() -> None:
+    """If this failed, a storm that frees pages all the time would be told as a lockup."""
+    looks = 0
+
+    def look() -> list[CpuState]:
+        nonlocal looks
+        looks += 1
+        # Deaf at whatever the watch sees from afar, and in most looks from close by.
+        return [cpu(deaf=looks % 30 != 0)]
+
+    told: list[object] = []
+    with LockupWatch(look, lambda: 0.0, told.append, told.append, 0.06):
+        time.sleep(0.5)
+    assert not told
+    assert looks > 60
+
+
+@pytest.mark.usefixtures("no_pauses")
 def test_a_watch_tells_once_and_ends() -> None:
     stuck = cpu(deaf=True)
     assert watch([stuck], 0.06) == [stuck]
