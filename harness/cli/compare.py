@@ -71,6 +71,7 @@ ConfigFile = Annotated[Path | None, typer.Option(help="A patchbed.toml; else the
 
 
 def compare(
+    context: typer.Context,
     variants: Variants = None,
     workload: Workloads = None,
     worlds: Blocks = 20,
@@ -110,6 +111,8 @@ def compare(
         raise UserError(
             "what to compare?", hint="REF NEW..., or --resume RUN, or --report RUN: one of them"
         )
+    if not variants:
+        _refuse_changes(context)
     file = config or find_settings(Path.cwd())
     folder, settings = file.resolve().parent, load_settings(file)
     plan = None
@@ -129,3 +132,34 @@ def compare(
         figures=figures,
     )
     raise typer.Exit(execute_compare(request))
+
+
+# What a comparison's plan keeps; what is left can be said anew each time.
+_PLANNED = (
+    "workload",
+    "worlds",
+    "first",
+    "profile",
+    "machine",
+    "accelerator",
+    "placebo",
+    "seed",
+    "force",
+    "per_patch",
+)
+
+
+def _refuse_changes(context: typer.Context) -> None:
+    """Refuse options that a comparison which is gone on with, or reported, can't heed."""
+    from harness.errors import UserError
+
+    given: list[str] = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in _PLANNED and source is not None and source.name == "COMMANDLINE":
+            given.append(max(parameter.opts, key=len))
+    if given:
+        raise UserError(
+            f"{', '.join(given)}: the plan is kept as it was stored, nothing of it changes",
+            hint="leave that out, or start a new comparison",
+        )

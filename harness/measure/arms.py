@@ -51,6 +51,18 @@ class Arms:
         return self.new - self.reference
 
     @cached_property
+    def log_changes(self) -> Floats:
+        """The logarithm of each whole block's ratio, new to reference.
+
+        The plain changes where a value is not above 0 and has none.
+        """
+        import numpy as np
+
+        if min(self.reference.min(), self.new.min()) <= 0:
+            return self.changes
+        return np.asarray(np.log(self.new / self.reference))
+
+    @cached_property
     def differing(self) -> int:
         """In how many whole blocks the means differ."""
         return int((self.changes != 0).sum())

@@ -12,8 +12,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from harness.measure import statistics
-from harness.measure.arms import Arms, arms_of, paired_arms, resampled_means
-from harness.measure.metric import Metric, Smallest, settle_class
+from harness.measure.arms import (
+    Arms,
+    arms_of,
+    paired_arms,
+    resampled_means,
+    resampled_medians,
+)
+from harness.measure.metric import Metric, MetricClass, Smallest, settle_class
 from harness.measure.statistics import Block, Interval
 from harness.measure.verdicts import (
     LEVEL,
@@ -144,13 +150,13 @@ def successive(variants: Sequence[str]) -> list[Pair]:
 
 
 def choose_gates(
-    metrics: Mapping[str, Sequence[Metric]], pairs: Sequence[Pair], least: int = 0
+    metrics: Mapping[str, Sequence[Metric]], pairs: Sequence[Pair]
 ) -> list[tuple[str, str]]:
     """Return the (workload, metric) that are gates: those declared, while 6 tests are enough.
 
-    `least` of them are taken where these are not.
+    One is taken however many pairs there are: without any, nothing would be decided.
     """
-    most = max(least, MOST_GATES // max(1, len(pairs)))
+    most = max(1, MOST_GATES // max(1, len(pairs)))
     declared = [
         (workload, metric.name)
         for workload, all_ in metrics.items()
@@ -355,7 +361,16 @@ def _judged(
     adjust: Callable[[Sequence[float]], list[float]],
     level: float,
 ) -> list[Finding]:
-    adjusted = adjust([raw.evidence.p for raw in raws])
+    """Return the verdicts on a family, its p-values adjusted together by `adjust`.
+
+    Of what nobody has chosen beforehand, what can't be found counts for nothing (Tarone 1990): a
+    metric that is the same in all blocks has p = 1 whatever the labels, and thousands of these
+    would keep anything from being found, an alarm of the placebo first.
+    """
+    tested = [index for index, raw in enumerate(raws) if family == "gate" or raw.evidence.differing]
+    adjusted = [1.0] * len(raws)
+    for index, p in zip(tested, adjust([raws[index].evidence.p for index in tested]), strict=True):
+        adjusted[index] = p
     return [
         Finding(
             raw.workload,
@@ -428,7 +443,8 @@ def _kept(
                     table.values(workload, variant, metric.source)
                     for variant in (reference, step.reference, step.new)
                 ]
-                share, interval = kept_share(*arms, seed=seed)
+                by_median = metric.kind is MetricClass.LATENCY
+                share, interval = kept_share(*arms, seed=seed, by_median=by_median)
                 kept.append(
                     Kept(workload, metric, reference, step.reference, step.new, share, interval)
                 )
@@ -441,10 +457,12 @@ def kept_share(
     later: Mapping[int, Sequence[float]],
     *,
     seed: int = 0,
+    by_median: bool = False,
 ) -> tuple[float | None, Interval | None]:
     """Return (base - later) / (base - earlier) of the arms' means over blocks that all three have.
 
-    With its interval, blocks resampled. None where there is no such block, or no gain.
+    Of their medians with `by_median`. With its interval, blocks resampled. None where there is no
+    such block, or no gain.
     """
     import numpy as np
 
@@ -452,6 +470,8 @@ def kept_share(
     if not shared:
         return None, None
     means = [np.array([_mean(arm[key]) for key in shared]) for arm in (base, earlier, later)]
+    if by_median:
+        return _kept_of_medians(means, seed)
     gains, keeps = means[0] - means[1], means[0] - means[2]
     total = float(np.mean(gains))
     if total == 0 or not math.isfinite(total):
@@ -460,6 +480,19 @@ def kept_share(
     with np.errstate(divide="ignore", invalid="ignore"):
         interval = statistics.interval_of(keep / gain, len(shared))
     return float(np.mean(keeps)) / total, interval
+
+
+def _kept_of_medians(arms: Sequence[Floats], seed: int) -> tuple[float | None, Interval | None]:
+    import numpy as np
+
+    base, earlier, later = (float(np.median(arm)) for arm in arms)
+    if base == earlier:
+        return None, None
+    drawn = [resampled_medians(arm, seed) for arm in arms]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = (drawn[0] - drawn[2]) / (drawn[0] - drawn[1])
+    interval = statistics.interval_of(shares, len(arms[0]))
+    return (base - later) / (base - earlier), interval
 
 
 def _mean(values: Sequence[float]) -> float:

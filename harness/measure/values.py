@@ -11,7 +11,13 @@ work. Then the source:
   all of them is how many TLB entries it takes to cover it;
 - `leaves.absent`: 4K entries of it that map nothing; `leaves.ranges`: pieces that it consists of;
 - `cache.Free`, `cache.Cached`, `cache.Released`: pages of the cache of unmapped pages;
+- `interrupts.CAL`, `interrupts.TLB`, `interrupts.RES`: function calls, TLB shootdowns and
+  rescheduling that CPUs ask of each other, summed over those that took them;
+- `cpa.NAME`: a row of x86/cpa_stats, see `harness.measure.cpa`;
 - `out.NAME`: a line "NAME VALUE" that a step printed.
+
+On one CPU nothing is sent to another: `interrupts.NAME` and `vmstat.nr_tlb_remote_...` have no
+value there, not 0.
 """
 
 from __future__ import annotations
@@ -23,10 +29,14 @@ from harness.errors import ParseError
 from harness.guest.script import ScriptResult
 from harness.measure import page_tables
 from harness.measure.cache import parse_unmapped_alloc
+from harness.measure.cpa import parse_cpa_stats
+from harness.measure.interrupts import parse_interrupts
 from harness.measure.meminfo import parse_meminfo
 from harness.measure.vmstat import parse_vmstat
 from harness.measure.workload import AFTER, BEFORE, END, Workload
 
+# What flushes of other CPUs' TLBs are counted by, where the kernel has CONFIG_DEBUG_TLBFLUSH.
+_REMOTE_FLUSHES = "vmstat.nr_tlb_remote_"
 _OUT = re.compile(r"^([a-z][a-z0-9_]*) ([0-9]{1,19})$", re.ASCII | re.MULTILINE)
 
 
@@ -105,7 +115,23 @@ def snapshot(files: Mapping[str, bytes]) -> dict[str, float]:
     if cache := texts.get("unmapped_alloc"):
         for row, pages in parse_unmapped_alloc(cache).items():
             values[f"cache.{row}"] = float(pages)
+    for name, count in parse_cpa_stats(texts.get("cpa_stats", "")).items():
+        values[f"cpa.{name}"] = float(count)
+    if interrupts := texts.get("interrupts"):
+        values = _between_cpus(values, interrupts)
     return values
+
+
+def _between_cpus(values: Mapping[str, float], text: str) -> dict[str, float]:
+    """Return `values` with what CPUs sent each other; on one CPU without all that says so."""
+    interrupts = parse_interrupts(text)
+    if interrupts.cpus == 1:
+        # A flush for all CPUs counts as remote even so (flush_tlb_all() in arch/x86/mm/tlb.c).
+        return {
+            name: value for name, value in values.items() if not name.startswith(_REMOTE_FLUSHES)
+        }
+    sums = interrupts.between_cpus().items()
+    return {**values, **{f"interrupts.{name}": float(count) for name, count in sums}}
 
 
 def _leaves(text: str) -> dict[str, float]:

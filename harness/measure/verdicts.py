@@ -6,11 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from harness.measure import statistics
 from harness.measure.arms import Arms, arms_of, mean_intervals, ratio_intervals, sign_flip_ps
 from harness.measure.metric import Better, Metric, MetricClass
 from harness.measure.statistics import Block, Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 LEVEL = 0.05
 # With fewer blocks no permutation test gets below 5%, nor does an interval cover 95%.
@@ -43,7 +50,8 @@ class Evidence:
     medians. `effect` is new less reference, `interval` its 95% interval (None without a whole
     block), both in the metric's unit; `spread` is the standard deviation of the blocks'
     differences. `margin` is the smallest effect that matters. `blocks` are whole, `lost` are not.
-    `delta` is Cliff's. `p` is not adjusted for how many metrics there are.
+    `delta` is Cliff's. `p` is of the blocks' differences, of their ratios for a latency, 1 where
+    these point the other way than `effect`; it is not adjusted for how many metrics there are.
     """
 
     kind: MetricClass
@@ -108,7 +116,7 @@ def assess_all(questions: Sequence[Question], seed: int) -> list[Evidence]:
 def _p_values(questions: Sequence[Question], seed: int) -> list[float]:
     # Most counters never differ, and then there is nothing to permute.
     found = [1.0] * len(questions)
-    flipped: list[int] = []
+    flipped: dict[int, Floats] = {}
     for index, one in enumerate(questions):
         if one.kind is MetricClass.EXACT:
             control = (one.placebo.differing, len(one.placebo)) if one.placebo else (0, 0)
@@ -116,11 +124,24 @@ def _p_values(questions: Sequence[Question], seed: int) -> list[float]:
         elif one.arms.differing and one.arms.blocks is not None:
             found[index] = statistics.permutation_p(one.arms.blocks, seed)
         elif one.arms.differing:
-            flipped.append(index)
-    p_values = sign_flip_ps([questions[index].arms.changes for index in flipped], seed)
+            flipped[index] = one.arms.log_changes if _by_ratio(one) else one.arms.changes
+    p_values = sign_flip_ps(list(flipped.values()), seed)
     for index, p in zip(flipped, p_values, strict=True):
         found[index] = p
-    return found
+    return [1.0 if _contradicts(one) else p for one, p in zip(questions, found, strict=True)]
+
+
+def _contradicts(question: Question) -> bool:
+    """Whether what is permuted, a mean, points the other way than the medians that are shown.
+
+    A few blocks far off may do that. Then nothing is shown, however small p is.
+    """
+    if not (_by_ratio(question) and question.arms.differing):
+        return False
+    reference, new = _centres(question)
+    arms = question.arms
+    changes = arms.changes if arms.blocks is not None else arms.log_changes
+    return (new - reference) * float(changes.sum()) <= 0
 
 
 def _intervals(questions: Sequence[Question], seed: int) -> list[Interval | None]:
@@ -199,7 +220,7 @@ def judge(metric: Metric, evidence: Evidence, p: float, level: float = LEVEL) ->
             return Judgement(Verdict.EQUIVALENT, "the interval is inside the margin")
         reason = f"{evidence.blocks} blocks are too few to call it equivalent"
         return Judgement(Verdict.INCONCLUSIVE, reason, LEAST_EQUIVALENT)
-    significant = p <= level
+    significant = p <= level and _one_sided(evidence)
     if significant and evidence.matters:
         return Judgement(_direction(metric, evidence.effect), f"p = {p:.2g}")
     if significant:
@@ -211,11 +232,19 @@ def judge(metric: Metric, evidence: Evidence, p: float, level: float = LEVEL) ->
     return Judgement(Verdict.INCONCLUSIVE, reason, _needed(evidence, p))
 
 
+def _one_sided(evidence: Evidence) -> bool:
+    """Whether a latency's interval is on one side of 0: its test is not of the same statistic."""
+    interval = evidence.interval
+    if evidence.kind is not MetricClass.LATENCY or interval is None:
+        return True
+    return interval.low > 0 or interval.high < 0
+
+
 def _judge_exact(metric: Metric, evidence: Evidence, p: float, level: float) -> Judgement:
     count, differing = evidence.blocks, evidence.differing
     if not differing:
-        share = statistics.ruled_out(count)
-        reason = f"the same in all {count}: at most {share:.0%} of boots differ"
+        most = 100 * statistics.ruled_out(count)
+        reason = f"the same in all {count}: with 95% confidence at most {most:.2g}% would differ"
         if count >= LEAST_EQUIVALENT:
             return Judgement(Verdict.EQUIVALENT, reason)
         return Judgement(Verdict.INCONCLUSIVE, reason, LEAST_EQUIVALENT)

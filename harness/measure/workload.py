@@ -27,6 +27,7 @@ PULLED = (
     "/sys/kernel/debug/page_tables/kernel",
     "/sys/kernel/debug/unmapped_alloc",
     "/sys/kernel/debug/x86/cpa_stats",
+    "/proc/interrupts",
 )
 _NAME = r"^[a-z][a-z0-9_]*$"
 
@@ -197,8 +198,9 @@ def _parameter(text: str, file: WorkloadFile, key: str, value: str) -> int:
 
 
 def _digest(testcases: Path, path: Path, parameters: Mapping[str, int]) -> str:
-    """Return what changes with the workload's file, its parameters and the workloads' programs."""
+    """Return what changes with all that a boot does: the file, parameters, programs, and pulls."""
     digest = hashlib.sha256(path.read_bytes() + repr(sorted(parameters.items())).encode())
+    digest.update(repr(PULLED).encode())
     for source in sorted((testcases / FOLDER / "programs").glob("*.[ch]")):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:16]

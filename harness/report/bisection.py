@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.guest.machine import load_machine
 from harness.measure.bisection import Decision, Side, Values, tell_apart, wrong_at_most
 from harness.measure.metric import Metric
-from harness.report.comparison_words import aligned, number, wrap
+from harness.report.comparison_words import aligned, number, shown_unit, wrap
 from harness.report.words import counted, printable
 from harness.results.bisections import BisectPlan
 
@@ -73,7 +74,8 @@ class Bisected:
 def ends_words(ends: tuple[Values, Values], plan: BisectPlan, metric: Metric) -> str:
     """Return what GOOD and BAD measured, and the verdict on the two."""
     evidence, judgement = tell_apart(metric, *ends, plan.seed)
-    unit = f" {metric.unit}" if metric.unit else ""
+    shown = shown_unit(metric, deterministic=load_machine(plan.machine).deterministic)
+    unit = f" {shown}" if shown else ""
     words = (
         f"{plan.workload} {plan.metric}: {number(evidence.reference)}{unit} in GOOD, "
         f"{number(evidence.new)} in BAD: {judgement.verdict}, {judgement.reason}, "

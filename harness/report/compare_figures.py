@@ -69,7 +69,7 @@ def _figures(compared: Compared, workload: str) -> Iterator[NamedFigure]:
 def _metrics(compared: Compared, workload: str) -> Sequence[Metric]:
     found = {
         one.metric.name: one.metric
-        for one in compared.comparison.findings
+        for one in compared.shown.findings
         if one.workload == workload and one.metric.declared
     }
     return list(found.values())

@@ -12,11 +12,14 @@ from harness.outcomes import ExitCode
 from harness.report.compare_figures import NamedFigure
 from harness.report.comparison import (
     Compared,
+    declared,
     exit_code,
-    explained,
+    lost_words,
     part_lines,
+    unit_words,
 )
-from harness.report.comparison_words import number
+from harness.report.comparison_words import centres_of, explained, full_verdict, number
+from harness.report.deaths import death_words
 from harness.report.html import Link, environment
 
 _FILES = ("results.json", "mail.txt", "report.md", "plan.json", "boots.jsonl", "kernels.json")
@@ -36,6 +39,15 @@ _CLASSES = {
 
 
 @dataclass(frozen=True)
+class Told:
+    """A verdict as the page has it: its words, their class, and its figures."""
+
+    words: str
+    kind: str
+    figures: str
+
+
+@dataclass(frozen=True)
 class Row:
     """A metric of a workload: its centre in each variant, its verdict for each pair."""
 
@@ -44,16 +56,21 @@ class Row:
     description: str
     gate: bool
     centres: Sequence[str]
-    verdicts: Sequence[Finding]
+    verdicts: Sequence[Told]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A workload: its metrics and its pictures."""
+    """A workload: its metrics, a row each, with a column for each of `pairs`; and its pictures.
+
+    `lost` says what marks of verdicts mean, "" where none has one.
+    """
 
     workload: str
     description: str
+    pairs: Sequence[str]
     rows: Sequence[Row]
+    lost: str
     figures: Sequence[NamedFigure]
     strips: Sequence[NamedFigure]
 
@@ -73,9 +90,9 @@ def comparison_html(compared: Compared, figures: Sequence[NamedFigure]) -> str:
             verdict_class=kind,
             exit_code=exit_code(compared),
             sections=[_section(compared, name, figures) for name in compared.plan.workloads],
+            units=unit_words(compared),
+            deaths=death_words(compared.deaths, labels, compared.block_word),
             parts=part_lines(compared),
-            classes=_CLASSES,
-            explained=explained,
             files=[Link(name, name) for name in _FILES],
         )
     )
@@ -83,14 +100,17 @@ def comparison_html(compared: Compared, figures: Sequence[NamedFigure]) -> str:
 
 def _section(compared: Compared, workload: str, figures: Sequence[NamedFigure]) -> Section:
     mine = [one for one in figures if one.workload == workload]
+    every = declared(compared, workload)
+    pairs = list(dict.fromkeys(one.pair for one in every))
     found: dict[str, list[Finding]] = {}
-    for one in compared.comparison.findings:
-        if one.workload == workload and one.metric.declared and one.family != "placebo":
-            found.setdefault(one.metric.name, []).append(one)
+    for one in every:
+        found.setdefault(one.metric.name, []).append(one)
     return Section(
         workload,
         compared.descriptions.get(workload, ""),
+        [compared.pair_label(pair) for pair in pairs],
         [_row(compared, findings) for findings in found.values()],
+        lost_words(compared, every),
         [one for one in mine if one.kind != "strip"],
         [one for one in mine if one.kind == "strip"],
     )
@@ -98,19 +118,20 @@ def _section(compared: Compared, workload: str, figures: Sequence[NamedFigure]) 
 
 def _row(compared: Compared, findings: Sequence[Finding]) -> Row:
     metric = findings[0].metric
-    centres: dict[str, float] = {}
-    for one in findings:
-        if one.evidence.blocks:
-            centres.setdefault(one.pair.reference, one.evidence.reference)
-            centres.setdefault(one.pair.new, one.evidence.new)
+    centres = centres_of(findings)
     return Row(
         metric.name,
         metric.unit,
         metric.description,
         findings[0].family == "gate",
         [_cell(centres, variant) for variant in compared.plan.variants],
-        findings,
+        [_told(compared, one) for one in findings],
     )
+
+
+def _told(compared: Compared, one: Finding) -> Told:
+    kind = _CLASSES[one.verdict] if one.evidence.blocks else "broken"
+    return Told(full_verdict(one, compared.measured), kind, explained(one))
 
 
 def _cell(centres: Mapping[str, float], variant: str) -> str:

@@ -4,20 +4,44 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import textwrap
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from harness.kernel.variant import Variant, parse
+from harness.guest.machine import load_machine
+from harness.kernel.variant import parse
 from harness.measure.comparability import Difference
-from harness.measure.comparison import Comparison, Finding, Kept, Measured, Pair
-from harness.measure.metric import MetricClass
-from harness.measure.statistics import rates_test
+from harness.measure.comparison import Comparison, Finding, Measured, Pair
+from harness.measure.own_counters import own_counters
 from harness.measure.verdicts import Verdict
 from harness.outcomes import ExitCode, Outcome
 from harness.report.attribution import attribution_json, attribution_lines
-from harness.report.comparison_words import aligned, cell, number, verdict_word, wrap
+from harness.report.comparison_words import (
+    INSTRUCTIONS,
+    aligned,
+    cell,
+    centres_of,
+    explained,
+    full_verdict,
+    kept_words,
+    lost_line,
+    measured_pairs,
+    number,
+    rates_words,
+    shown_unit,
+    sizes_rows,
+    trust_words,
+    verdict_word,
+    wrap,
+)
+from harness.report.deaths import Death, death_words, deaths_json, deaths_of
+from harness.report.labels import comparison_labels
+from harness.report.markdown import code, fenced, table
+from harness.report.own_counters import HEAD as OWN_COUNTERS
+from harness.report.own_counters import own_counter_lines, own_counters_json
 from harness.report.per_patch import (
     Step,
     course_lines,
@@ -34,6 +58,17 @@ from harness.results.measurements import StoredPlan
 TERMINAL = 100
 MAIL = 78
 _MOST_OTHERS = 8
+# Longer labels leave a table of who splits the direct map no room for three variants.
+_MOST_OF_THREE_SITES = 6
+# So many variants, the reference among them, have room beside each other in a table of sizes.
+_MOST_SIZES = 4
+# A pair's name that is longer is put on two lines over its column.
+_MOST_PAIR = 9
+_DEFAULT_PLACEBO = "placebo@v1"
+_MOST_DIFFERENCES = 20
+_LOST_BOOTS = "Boots that did not come through; their worlds count for no metric"
+_COSTS = "What it costs who does not use it"
+_FORCED = "FORCED: these variants are not comparable"
 
 
 @dataclass(frozen=True)
@@ -66,14 +101,50 @@ class Compared:
         """The base and what there is after each patch, in a comparison patch by patch."""
         return steps_of(self.plan, self.same_bytes, self.not_built) if self.plan.patches else []
 
-    @property
+    @cached_property
     def labels(self) -> dict[str, str]:
-        return short_labels([*self.plan.variants, *self.plan.control])
+        return comparison_labels(self.plan.variants, self.plan.control)
+
+    @cached_property
+    def deterministic(self) -> bool:
+        """Whether the machine counts instructions instead of time."""
+        return load_machine(self.plan.machine).deterministic
 
     @property
     def block_word(self) -> str:
         """What a block is called: a world where boots are deterministic."""
-        return "world" if self.plan.machine.startswith("deterministic") else "block"
+        return "world" if self.deterministic else "block"
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether the self-check failed, or there was none where the machine allows one."""
+        return self.same is False or (self.same is None and self.deterministic)
+
+    @cached_property
+    def shown(self) -> Comparison:
+        """The comparison with each metric's unit as people read it, see `shown_unit`."""
+        found = self.comparison
+        return replace(found, findings=tuple(map(self._shown, found.findings)))
+
+    def _shown(self, one: Finding) -> Finding:
+        unit = shown_unit(one.metric, deterministic=self.deterministic)
+        if unit == one.metric.unit:
+            return one
+        return replace(one, metric=one.metric.model_copy(update={"unit": unit}))
+
+    @cached_property
+    def measured(self) -> Collection[tuple[str, Pair]]:
+        """Each (workload, pair) that there is a block of in which both came through."""
+        return measured_pairs(self.comparison.findings)
+
+    @cached_property
+    def deaths(self) -> Sequence[Death]:
+        """How boots ended that did not come through."""
+        return deaths_of(self.boots, self.plan.workloads, list(self.labels))
+
+    def pair_label(self, pair: Pair) -> str:
+        """Return what a pair is called: "v2-base"."""
+        return f"{self.labels[pair.new]}-{self.labels[pair.reference]}"
 
     @property
     def again(self) -> str:
@@ -89,52 +160,42 @@ class Compared:
             words += ["--first", str(plan.blocks[0])]
         if plan.accelerator != "auto":
             words += ["--accel", plan.accelerator]
-        if not plan.control:
-            words += ["--placebo", "none"]
+        placebo = _placebo_option(plan.control)
+        if placebo != _DEFAULT_PLACEBO:
+            words += ["--placebo", placebo]
+        if plan.forced:
+            words.append("--force")
         return shlex.join(words)
 
 
-def short_labels(variants: Sequence[str]) -> dict[str, str]:
-    """Return a short name for each variant: "base", "v1", or more where that is not unique."""
-    parsed = {name: parse(name) for name in variants}
-    for shorten in (_by_version, _by_series):
-        chosen = {
-            name: "placebo" if one.series == "placebo" else shorten(one)
-            for name, one in parsed.items()
-        }
-        if len(set(chosen.values())) == len(chosen):
-            return chosen
-    return {name: name for name in parsed}
-
-
-def _by_version(variant: Variant) -> str:
-    return variant.which or "base"
-
-
-def _by_series(variant: Variant) -> str:
-    return f"{variant.series}@{variant.which}" if variant.series else variant.base
+def _placebo_option(control: Sequence[str]) -> str:
+    """Return the control as `--placebo` takes it: SERIES@VERSION, or none."""
+    if not control:
+        return "none"
+    placebo = parse(control[1])
+    return f"{placebo.series}@{placebo.which}"
 
 
 def exit_code(compared: Compared) -> int:
     """Return what the command ends with.
 
-    1 where a gate is worse, boots fail more often or a variant does not compile; 3 where a gate
-    has no verdict, the placebo or the self-check shows that the instrument is not to be trusted,
-    or boots are missing; 4 where nothing was measured.
+    1 where a gate is worse, boots fail more often or a variant does not compile; 3 where nothing
+    is decided (a gate has no verdict, there is no gate, or boots of a new variant died and those
+    of its reference did not, too few to tell), where the placebo or the self-check shows that the
+    instrument is not to be trusted, or boots are missing; 4 where nothing was measured.
     """
     found = compared.comparison
     if not found.boots:
         return ExitCode.FAILURE if compared.not_built else ExitCode.NOTHING_RAN
     gates = found.gates()
-    judged = [one.verdict for one in gates] + [
-        one.verdict for one in found.failures if one.pair.new != found.placebo
-    ]
+    failures = [one for one in found.failures if one.pair.new != found.placebo]
+    judged = [*(one.verdict for one in gates), *(one.verdict for one in failures)]
     if Verdict.REGRESSED in judged or compared.not_built:
         return ExitCode.FAILURE
-    doubtful = found.false_alarms or compared.same is False or found.boots < compared.wanted
-    if doubtful or any(one.verdict is Verdict.INCONCLUSIVE for one in gates):
-        return ExitCode.INFRASTRUCTURE
-    return ExitCode.OK
+    dying = any(one.new_failed and not one.failed for one in failures)
+    unsure = not gates or any(one.verdict is Verdict.INCONCLUSIVE for one in gates)
+    doubtful = found.false_alarms or compared.unchecked or found.boots < compared.wanted
+    return ExitCode.INFRASTRUCTURE if dying or unsure or doubtful else ExitCode.OK
 
 
 def report_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
@@ -156,6 +217,7 @@ def part_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
         [line for text in _kept(compared) for line in wrap(text, width)],
         [line for text in _failures(compared) for line in wrap(text, width)],
         _others(compared, width),
+        _own_counters(compared, width),
         _footprint(compared, width),
         _attribution(compared, width),
         _trust(compared, width),
@@ -165,21 +227,52 @@ def part_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
 
 
 def _head(compared: Compared, width: int) -> list[str]:
+    wide = max(8, *map(len, compared.labels.values()))
+    lines: list[str] = []
+    for variant, label in compared.labels.items():
+        # A path that is broken in two can't be copied.
+        lines += textwrap.wrap(
+            f"{label:{wide}} {variant}",
+            width,
+            subsequent_indent=" " * (wide + 1),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    told = [_setting(compared), *unit_words(compared)]
+    differences = _differences(compared)
+    if differences:
+        told += [f"{_FORCED}:", *(f"  {one}" for one in differences)]
+    told += [f"NOT BUILT: {variant}: {why}" for variant, why in compared.not_built.items()]
+    return [*lines, "", *(line for text in told for line in wrap(text, width))]
+
+
+def _setting(compared: Compared) -> str:
     plan = compared.plan
-    labels = compared.labels
-    lines = [f"{name:8} {variant}" for variant, name in labels.items()]
-    lines.append("")
-    lines.append(
+    return (
         f"profile {plan.profile}, machine {plan.machine}, "
         f"{counted(len(plan.blocks), compared.block_word)} each, "
-        f"{compared.comparison.boots} of {compared.wanted} boots"
+        f"{compared.comparison.boots:,} of {compared.wanted:,} boots"
     )
-    if plan.forced and compared.differences:
-        lines.append("FORCED: these variants are not comparable:")
-        lines += [f"  {one}" for one in compared.differences[:20]]
-    for variant, reason in compared.not_built.items():
-        lines.append(f"NOT BUILT: {variant}: {reason}")
-    return [line for text in lines for line in wrap(text, width)]
+
+
+def unit_words(compared: Compared) -> list[str]:
+    """Return what units mean that need a word, on a line each."""
+    units = {one.metric.unit for one in compared.shown.findings if one.metric.declared}
+    if INSTRUCTIONS not in units:
+        return []
+    return [
+        f"{INSTRUCTIONS}: instructions executed, one for each nanosecond of the guest's clock; "
+        "where the guest waits, the nanoseconds that it waits"
+    ]
+
+
+def _differences(compared: Compared) -> list[str]:
+    """Return what differs in a comparison that was forced, as much as a report has room for."""
+    if not compared.plan.forced:
+        return []
+    every = [str(one) for one in compared.differences]
+    more = len(every) - _MOST_DIFFERENCES
+    return every[:_MOST_DIFFERENCES] + ([f"... {more} more: see kernels.json"] if more > 0 else [])
 
 
 def groups(variants: Sequence[str]) -> list[list[str]]:
@@ -191,22 +284,37 @@ def groups(variants: Sequence[str]) -> list[list[str]]:
 
 
 def _workload(compared: Compared, workload: str, width: int) -> list[str]:
-    found = [
-        one
-        for one in compared.comparison.findings
-        if one.workload == workload and one.metric.declared and one.family != "placebo"
-    ]
-    lines = [workload, *wrap(compared.descriptions.get(workload, ""), width)]
+    found = declared(compared, workload)
+    description = compared.descriptions.get(workload, "")
+    lines = [workload, *(wrap(description, width) if description else [])]
     if compared.steps:
-        return lines + course_lines(compared.comparison, workload, compared.steps, width)
+        return lines + course_lines(
+            compared.shown, workload, compared.steps, width, compared.block_word
+        )
     for group in groups(compared.plan.variants):
         pairs = _pairs(group)
-        rows = [_columns(compared.labels, group, pairs)]
+        rows = [_columns(compared, group, pairs)]
         for metric in dict.fromkeys(one.metric.name for one in found):
             mine = {one.pair: one for one in found if one.metric.name == metric}
-            rows.append(_row(metric, mine, group, pairs, narrow=width < TERMINAL))
+            rows.append(_row(compared, mine, group, pairs, narrow=width < TERMINAL))
         lines += aligned(rows, width)
+        told = lost_words(compared, [one for one in found if one.pair in pairs])
+        lines += wrap(f"  {told}", width) if told else []
     return lines
+
+
+def declared(compared: Compared, workload: str) -> list[Finding]:
+    """Return what was found on the metrics that a workload declares, but for the placebo's."""
+    return [
+        one
+        for one in compared.shown.findings
+        if one.workload == workload and one.metric.declared and one.family != "placebo"
+    ]
+
+
+def lost_words(compared: Compared, findings: Iterable[Finding]) -> str:
+    """Return what marks mean in a table of `findings`, "" where none has one."""
+    return lost_line(findings, lambda one: compared.pair_label(one.pair), compared.block_word)
 
 
 def _pairs(group: Sequence[str]) -> list[Pair]:
@@ -214,13 +322,18 @@ def _pairs(group: Sequence[str]) -> list[Pair]:
     return [Pair(reference, one) for one in new] + [Pair(a, b) for a, b in pairwise(new)]
 
 
-def _columns(labels: Mapping[str, str], group: Sequence[str], pairs: Sequence[Pair]) -> list[str]:
-    names = [labels[variant] for variant in group]
-    return ["", *names, *(f"{labels[one.new]}-{labels[one.reference]}" for one in pairs)]
+def _columns(compared: Compared, group: Sequence[str], pairs: Sequence[Pair]) -> list[str]:
+    labels = compared.labels
+    names = [compared.pair_label(one) for one in pairs]
+    heads = [
+        name if len(name) <= _MOST_PAIR else f"{labels[one.new]}\n-{labels[one.reference]}"
+        for name, one in zip(names, pairs, strict=True)
+    ]
+    return ["", *(labels[variant] for variant in group), *heads]
 
 
 def _row(
-    metric: str,
+    compared: Compared,
     mine: Mapping[Pair, Finding],
     group: Sequence[str],
     pairs: Sequence[Pair],
@@ -229,84 +342,52 @@ def _row(
 ) -> list[str]:
     one = next(iter(mine.values()))
     unit = f" ({one.metric.unit})" if one.metric.unit else ""
-    centres: dict[str, float] = {}
-    for pair, finding in mine.items():
-        if finding.evidence.blocks:
-            centres.setdefault(pair.reference, finding.evidence.reference)
-            centres.setdefault(pair.new, finding.evidence.new)
+    centres = centres_of(mine.values())
     values = [cell(centres.get(name), narrow=narrow) for name in group]
-    verdicts = [verdict_word(mine[pair], narrow=narrow) if pair in mine else "-" for pair in pairs]
-    return [f"{'*' if one.family == 'gate' else ' '} {metric}{unit}", *values, *verdicts]
+    verdicts = [
+        verdict_word(mine[pair], compared.measured, narrow=narrow) if pair in mine else "-"
+        for pair in pairs
+    ]
+    return [f"{'*' if one.family == 'gate' else ' '} {one.metric.name}{unit}", *values, *verdicts]
 
 
 def _moved(compared: Compared, width: int) -> list[str]:
     if not compared.steps:
         return []
     plan = compared.plan
-    return moved_lines(compared.comparison, plan.workloads, compared.steps, width)
+    return moved_lines(compared.shown, plan.workloads, compared.steps, width)
 
 
 def _gates(compared: Compared, width: int) -> list[str]:
-    gates = compared.comparison.gates()
+    gates = compared.shown.gates()
     if not gates:
         return []
-    lines = [f"Gates (*): {counted(len(gates), 'test')}, p adjusted together (Holm)"]
+    lines = wrap(_gates_words(gates), width)
     for one in gates:
-        names = compared.labels
-        head = f"{names[one.pair.new]}-{names[one.pair.reference]} {one.workload} {one.metric.name}"
-        lines += wrap(f"  {head}: {one.verdict}, {explained(one)}", width)
+        verdict = full_verdict(one, compared.measured)
+        head = f"{compared.pair_label(one.pair)} {one.workload} {one.metric.name}"
+        lines += wrap(f"  {head}: {verdict}, {explained(one)}", width)
     return lines
 
 
-def explained(one: Finding) -> str:
-    """Return a finding's figures in words: the effect, its interval, n, p, why."""
-    evidence = one.evidence
-    if not evidence.blocks:
-        return one.judgement.reason
-    words = [f"{evidence.effect:+,.4g} {one.metric.unit}".rstrip()]
-    if evidence.reference and evidence.kind is not MetricClass.GAUGE:
-        words[0] += f" ({evidence.effect / evidence.reference:+.1%})"
-    if evidence.interval is not None:
-        words.append(f"95% from {evidence.interval.low:+,.4g} to {evidence.interval.high:+,.4g}")
-    words.append(f"n = {evidence.blocks}")
-    if evidence.lost:
-        words.append(f"{evidence.lost} lost")
-    words.append(f"{evidence.kind}, Cliff's delta {evidence.delta:+.2f}")
-    words.append(one.judgement.reason)
-    if one.judgement.needed:
-        words.append(f"it would take n = {one.judgement.needed}")
-    return "; ".join(words)
+def _gates_words(gates: Sequence[Finding]) -> str:
+    return f"Gates (*): {counted(len(gates), 'test')}, p adjusted together (Holm)"
 
 
 def _kept(compared: Compared) -> list[str]:
     return [kept_words(one, compared.labels) for one in compared.comparison.kept]
 
 
-def kept_words(one: Kept, labels: Mapping[str, str]) -> str:
-    """Return "v2 keeps 90% of v1's gain" with its interval."""
-    head = f"{labels[one.later]} keeps"
-    tail = f"of {labels[one.earlier]}'s gain in {one.workload} {one.metric.name}"
-    if one.share is None:
-        return f"{head} an unknown part {tail}"
-    interval = ""
-    if one.interval is not None:
-        interval = f" (95% from {one.interval.low:.1%} to {one.interval.high:.1%})"
-    return f"{head} {one.share:.1%} {tail}{interval}"
-
-
 def _failures(compared: Compared) -> list[str]:
-    labels = compared.labels
-    rows = [
-        f"  {one.workload}: {labels[one.pair.reference]} {one.failed} of {one.boots}, "
-        f"{labels[one.pair.new]} {one.new_failed} of {one.new_boots}: {one.verdict} "
-        f"({rates_test(one.boots, one.new_boots)}, p = {one.p:.2g})"
-        for one in compared.comparison.failures
+    rates = rates_words(compared.comparison.failures, compared.labels)
+    deaths = death_words(compared.deaths, compared.labels, compared.block_word)
+    if not (rates or deaths):
+        return []
+    return [
+        f"{_LOST_BOOTS}:",
+        *(f"  {one}" for one in rates),
+        *(f"  {who}: {how}" for who, how in deaths),
     ]
-    return (
-        ["Boots that did not come through; their worlds count for no metric:", *rows]
-        if rows
-        else []
-    )
 
 
 def _others(compared: Compared, width: int) -> list[str]:
@@ -324,17 +405,24 @@ def _others(compared: Compared, width: int) -> list[str]:
         f"{len(differ)} differ (Benjamini-Hochberg)"
     )
     lines = wrap(head, width)
-    labels = compared.labels
     for one in differ[:_MOST_OTHERS]:
-        pair = f"{labels[one.pair.new]}-{labels[one.pair.reference]}"
         text = (
-            f"{pair} {one.workload} {one.metric.name}: {number(one.evidence.reference)} to "
-            f"{number(one.evidence.new)}"
+            f"{compared.pair_label(one.pair)} {one.workload} {one.metric.name}: "
+            f"{number(one.evidence.reference)} to {number(one.evidence.new)}"
         )
-        lines.append(f"  {text}"[:width])
+        lines += wrap(f"  {text}", width)
     if len(differ) > _MOST_OTHERS:
         lines.append(f"  ... {len(differ) - _MOST_OTHERS} more: see results.json")
     return lines
+
+
+def _own_counters(compared: Compared, width: int) -> list[str]:
+    variants = compared.plan.variants
+    # Patch by patch there is no room for them, nor a question that they answer.
+    if compared.steps:
+        return []
+    found = own_counters(compared.boots, variants)
+    return own_counter_lines(found, variants, compared.labels, width)
 
 
 def _footprint(compared: Compared, width: int) -> list[str]:
@@ -343,47 +431,33 @@ def _footprint(compared: Compared, width: int) -> list[str]:
         return []
     if compared.steps:
         return sizes_lines(costs, compared.steps, width)
-    names = dict.fromkeys(name for row in costs.values() for name in row)
-    rows = [["", *(compared.labels[variant] for variant in costs)]]
-    for name in names:
-        cells = [f"{row[name]:,}" if name in row else "-" for row in costs.values()]
-        rows.append([f"  {_plain(name)}", *cells])
-    return ["What it costs who does not use it:", *aligned(rows, width)]
+    head, *rows = sizes_rows(costs, compared.labels)
+    rows = [[f"  {name}", *cells] for name, *cells in rows]
+    lines = [f"{_COSTS}:"]
+    for first in range(2, max(3, len(head)), _MOST_SIZES - 1):
+        places = [0, 1, *range(first, min(len(head), first + _MOST_SIZES - 1))]
+        lines += aligned([[row[place] for place in places] for row in (head, *rows)], width)
+    return lines
 
 
 def _attribution(compared: Compared, width: int) -> list[str]:
     found = compared.attribution
     if found is None or not found.boots:
         return []
-    return attribution_lines(found, groups(compared.plan.variants), compared.labels, width)
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
+    labels, variants = compared.labels, compared.plan.variants
+    if max(len(labels[name]) for name in variants) <= _MOST_OF_THREE_SITES:
+        beside = groups(variants)
+    else:
+        beside = [[variants[0], one] for one in variants[1:]]
+    return attribution_lines(found, beside, labels, width)
 
 
 def _trust(compared: Compared, width: int) -> list[str]:
-    found = compared.comparison
-    lines: list[str] = []
-    if found.placebo:
-        tested = [one for one in found.findings if one.family == "placebo"]
-        alarms = found.false_alarms
-        if alarms:
-            names = ", ".join(f"{one.workload} {one.metric.name}" for one in alarms[:5])
-            word = f"{counted(len(alarms), 'FALSE ALARM')}: {names}; do not trust such metrics here"
-        else:
-            word = "clean"
-        exact = sum(one.evidence.kind is MetricClass.EXACT for one in tested)
-        lines.append(
-            f"Placebo (the base, its code moved about): {word}; of {len(tested)} metrics "
-            f"{exact} are exact by it."
-        )
-    else:
-        lines.append("No placebo: metrics have the classes that they were declared to have.")
-    if compared.same is not None:
-        told = "gave the same bytes" if compared.same else "DIFFERED: the instrument is broken"
-        lines.append(f"Self-check: the same world of the same kernel, booted again, {told}.")
-    return [line for text in lines for line in wrap(text, width)]
+    return [line for text in _trust_texts(compared) for line in wrap(text, width)]
+
+
+def _trust_texts(compared: Compared) -> list[str]:
+    return trust_words(compared.comparison, compared.same, deterministic=compared.deterministic)
 
 
 def mail_text(compared: Compared) -> str:
@@ -392,44 +466,103 @@ def mail_text(compared: Compared) -> str:
 
 
 def markdown_text(compared: Compared) -> str:
-    """Return the report as Markdown: a table for each workload."""
-    labels = compared.labels
-    lines = ["# " + " / ".join(labels[name] for name in compared.plan.variants), ""]
-    lines += [f"- `{variant}`: {name}" for variant, name in labels.items()]
+    """Return the report as Markdown: a table for each workload, and all that the others say."""
+    lines = _markdown_head(compared)
     for workload in compared.plan.workloads:
         lines += ["", f"## {workload}", "", compared.descriptions.get(workload, ""), ""]
-        lines += [
-            "| metric | pair | from | to | verdict | figures |",
-            "| --- | --- | ---: | ---: | --- | --- |",
-        ]
-        for one in compared.comparison.findings:
-            if one.workload == workload and one.metric.declared and one.family != "placebo":
-                lines.append(_markdown_row(one, labels))
-    lines += ["", "## Summary", "", "```", *_summary(compared), "```"]
+        lines += _markdown_workload(compared, workload)
+    for head, part in _markdown_parts(compared):
+        lines += ["", f"## {head}", "", *part] if part else []
+    lines += ["", "## To measure the same again", "", *fenced([compared.again])]
     return "\n".join(printable(line).rstrip() for line in lines) + "\n"
 
 
-def _markdown_row(one: Finding, labels: Mapping[str, str]) -> str:
-    gate = " (gate)" if one.family == "gate" else ""
-    cells = [
-        f"{one.metric.name}{gate}",
-        f"{labels[one.pair.new]}-{labels[one.pair.reference]}",
-        number(one.evidence.reference),
-        number(one.evidence.new),
-        one.verdict.value,
-        explained(one),
+def _markdown_head(compared: Compared) -> list[str]:
+    labels, plan = compared.labels, compared.plan
+    lines = ["# " + " / ".join(labels[name] for name in plan.variants), ""]
+    for variant, label in labels.items():
+        reference = " (reference)" if variant == plan.variants[0] else ""
+        lines.append(f"- {label}: {code(variant)}{reference}")
+    for text in (_setting(compared), *unit_words(compared)):
+        lines += ["", text]
+    differences = _differences(compared)
+    if differences:
+        lines += ["", f"**{_FORCED}:**", "", *(f"- {code(one)}" for one in differences)]
+    for variant, why in compared.not_built.items():
+        lines += ["", f"**NOT BUILT:** {code(variant)}:", "", *fenced(why.splitlines())]
+    return lines
+
+
+def _markdown_workload(compared: Compared, workload: str) -> list[str]:
+    rows: list[list[str]] = []
+    for one in declared(compared, workload):
+        gate = " (gate)" if one.family == "gate" else ""
+        there = one.evidence.blocks > 0
+        rows.append(
+            [
+                f"{one.metric.name}{gate}",
+                compared.pair_label(one.pair),
+                number(one.evidence.reference) if there else "-",
+                number(one.evidence.new) if there else "-",
+                one.metric.unit,
+                full_verdict(one, compared.measured),
+                explained(one),
+            ]
+        )
+    told = lost_words(compared, declared(compared, workload))
+    head = ["metric", "pair", "from", "to", "unit", "verdict", "figures"]
+    return [*table(head, rows, right=(2, 3)), *(["", told] if told else [])]
+
+
+def _markdown_parts(compared: Compared) -> list[tuple[str, list[str]]]:
+    """Return what a report says beside the workloads' tables: (heading, lines)."""
+    return [
+        ("Which patch moved what", _block(_moved(compared, TERMINAL)[1:])),
+        ("Gates", _markdown_gates(compared)),
+        ("What is kept of the gain", [f"- {one}" for one in _kept(compared)]),
+        ("Boots that did not come through", _markdown_failures(compared)),
+        ("What nobody declared", _block(_others(compared, TERMINAL))),
+        (OWN_COUNTERS, _block(_own_counters(compared, TERMINAL)[1:])),
+        (_COSTS, _markdown_sizes(compared)),
+        ("Who splits the direct map", _block(_attribution(compared, TERMINAL))),
+        ("Whether to trust it", [f"- {one}" for one in _trust_texts(compared)]),
     ]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _summary(compared: Compared) -> Iterable[str]:
-    yield from _moved(compared, TERMINAL)
-    yield from _kept(compared)
-    yield from _failures(compared)
-    yield from _others(compared, TERMINAL)
-    yield from _attribution(compared, TERMINAL)
-    yield from _trust(compared, TERMINAL)
-    yield compared.again
+def _block(lines: Sequence[str]) -> list[str]:
+    return fenced(lines) if lines else []
+
+
+def _markdown_gates(compared: Compared) -> list[str]:
+    gates = compared.shown.gates()
+    if not gates:
+        return []
+    rows = [
+        [
+            compared.pair_label(one.pair),
+            f"{one.workload} {one.metric.name}",
+            full_verdict(one, compared.measured),
+            explained(one),
+        ]
+        for one in gates
+    ]
+    return [_gates_words(gates), "", *table(["pair", "metric", "verdict", "figures"], rows)]
+
+
+def _markdown_failures(compared: Compared) -> list[str]:
+    deaths = death_words(compared.deaths, compared.labels, compared.block_word)
+    told = [f"- {one}" for one in rates_words(compared.comparison.failures, compared.labels)]
+    told += [f"- {who}: {code(how)}" for who, how in deaths]
+    return [f"{_LOST_BOOTS}:", "", *told] if told else []
+
+
+def _markdown_sizes(compared: Compared) -> list[str]:
+    if not compared.footprint:
+        return []
+    if compared.steps:
+        return _block(_footprint(compared, TERMINAL))
+    head, *rows = sizes_rows(compared.footprint, compared.labels)
+    return table(head, rows, right=range(1, len(head)))
 
 
 def as_json(compared: Compared) -> dict[str, Any]:
@@ -448,7 +581,7 @@ def as_json(compared: Compared) -> dict[str, Any]:
         "differing_fields": [str(one) for one in compared.differences],
         "footprint": {name: dict(row) for name, row in compared.footprint.items()},
         "false_alarms": len(found.false_alarms),
-        "findings": [_finding(one) for one in found.findings],
+        "findings": [_finding(one) for one in compared.shown.findings],
         "failures": [
             {
                 "workload": one.workload,
@@ -463,6 +596,7 @@ def as_json(compared: Compared) -> dict[str, Any]:
             }
             for one in found.failures
         ],
+        "deaths": deaths_json(compared.deaths),
         "kept": [
             {
                 "workload": one.workload,
@@ -481,6 +615,7 @@ def as_json(compared: Compared) -> dict[str, Any]:
         "per_patch": per_patch_json(found, compared.plan, compared.steps)
         if compared.steps
         else None,
+        "own_counters": own_counters_json(own_counters(compared.boots, compared.plan.variants)),
         "again": compared.again,
     }
 

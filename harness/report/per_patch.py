@@ -3,14 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from harness.measure.comparison import Comparison, Finding, Pair
 from harness.measure.verdicts import Verdict
-from harness.report.comparison_words import cell, number, verdict_word, wrap
+from harness.report.comparison_words import (
+    aligned,
+    cell,
+    centres_of,
+    lost_line,
+    measured_pairs,
+    number,
+    verdict_word,
+    wrap,
+)
 from harness.results.measurements import StoredPlan
 
 # Narrower than a terminal, as a mail is, numbers are shortened.
@@ -90,11 +99,6 @@ def courses_of(comparison: Comparison, workload: str, steps: Sequence[Step]) -> 
 
 
 def _course(workload: str, findings: Sequence[Finding], steps: Sequence[Step]) -> Course:
-    centres: dict[str, float] = {}
-    for one in findings:
-        if one.evidence.blocks:
-            centres.setdefault(one.pair.reference, one.evidence.reference)
-            centres.setdefault(one.pair.new, one.evidence.new)
     by_pair = {one.pair: one for one in findings}
     built = [step for step in steps if step.measured]
     before = {step: earlier for earlier, step in pairwise(built)}
@@ -104,7 +108,7 @@ def _course(workload: str, findings: Sequence[Finding], steps: Sequence[Step]) -
         else Change(step, None)
         for step in steps
     ]
-    return Course(workload, findings, centres, changes)
+    return Course(workload, findings, centres_of(findings), changes)
 
 
 def moved(courses: Sequence[Course], *, shown: bool = True) -> dict[Step, list[Finding]]:
@@ -126,11 +130,20 @@ def _perhaps(one: Finding) -> bool:
 
 
 def course_lines(
-    comparison: Comparison, workload: str, steps: Sequence[Step], width: int
+    comparison: Comparison,
+    workload: str,
+    steps: Sequence[Step],
+    width: int,
+    block_word: str = "world",
 ) -> list[str]:
-    """Return a workload's metrics as tables, a row a patch; one that never changes is a line."""
+    """Return a workload's metrics as tables, a row a patch; one that never changes is a line.
+
+    `block_word` is what a block is called.
+    """
     lines: list[str] = []
-    for course in courses_of(comparison, workload, steps):
+    courses = courses_of(comparison, workload, steps)
+    measured = measured_pairs(comparison.findings)
+    for course in courses:
         first = course.findings[0]
         unit = f" ({first.metric.unit})" if first.metric.unit else ""
         head = f"{'*' if first.family == 'gate' else ' '} {first.metric.name}{unit}"
@@ -139,29 +152,35 @@ def course_lines(
             lines += wrap(f"{head}: {', '.join(sorted(centres))} after every patch", width)
             continue
         rows = [[head, "", "change", ""]]
-        rows += [_row(course, change, width) for change in course.changes]
+        rows += [_row(course, change, measured, narrow=width < _WIDE) for change in course.changes]
         lines += _table(rows, width)
-    return lines
+    told = _lost(courses, block_word)
+    return lines + (wrap(f"  {told}", width) if told else [])
 
 
-def _row(course: Course, change: Change, width: int) -> list[str]:
+def _lost(courses: Sequence[Course], block_word: str) -> str:
+    """Return what marks mean of verdicts that do not rest on all blocks, "" where none has one."""
+    changes = [change for course in courses for change in course.changes]
+    names = {one.finding.pair: one.step.patches for one in changes if one.finding is not None}
+    findings = [one.finding for one in changes if one.finding is not None]
+    return lost_line(findings, lambda one: names[one.pair], block_word)
+
+
+def _row(
+    course: Course, change: Change, measured: Collection[tuple[str, Pair]], *, narrow: bool
+) -> list[str]:
     step, finding = change.step, change.finding
-    narrow = width < _WIDE
     head = f"  {step.number:>3} {step.subject}" if step.number else "    base"
     value = cell(course.centres.get(step.measured), narrow=narrow)
     if not step.measured:
         return [head, "-", "not built", ""]
-    if finding is not None and finding.evidence.blocks:
-        effect = finding.evidence.effect
-        sign = "+" if effect > 0 else ""
-        return [head, value, f"{sign}{cell(effect, narrow=narrow)}", _verdict(finding, narrow)]
-    if finding is not None:
-        return [head, value, "-", _verdict(finding, narrow)]
-    return [head, value, "same bytes" if step.number else "", ""]
-
-
-def _verdict(finding: Finding, narrow: bool) -> str:
-    return verdict_word(finding, narrow=narrow)
+    if finding is None:
+        return [head, value, "same bytes" if step.number else "", ""]
+    verdict = verdict_word(finding, measured, narrow=narrow)
+    if not finding.evidence.blocks:
+        return [head, value, "-", verdict]
+    effect = finding.evidence.effect
+    return [head, value, f"{'+' if effect > 0 else ''}{cell(effect, narrow=narrow)}", verdict]
 
 
 def _table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -218,7 +237,7 @@ def sizes_lines(
 ) -> list[str]:
     """Return what each kernel costs who does not use it: a row a patch."""
     names = list(dict.fromkeys(name for row in costs.values() for name in row))
-    rows = [["", *(name.replace("_bytes", "").replace("_", " ") for name in names)]]
+    rows = [["", *(name.replace("_bytes", "").replace("_", "\n") for name in names)]]
     for step in steps:
         if step.variant in costs:
             row = costs[step.variant]
@@ -226,7 +245,7 @@ def sizes_lines(
             rows.append([f"{step.number:>3}" if step.number else "base", *cells])
     return [
         "What it costs who does not use it, bytes and lines after each patch:",
-        *_table(rows, width),
+        *aligned(rows, width),
     ]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a value to a place in a picture."""
+"""From a value to a place in a picture, and from a text to the room that it takes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from dataclasses import dataclass
 # Centres so far apart need a logarithmic axis for the smaller ones to be told from 0.
 _FAR = 50
 _MOST_TICKS = 5
+# How wide letters are, in the height of the font: not less than in bold DejaVu Sans, which is the
+# widest of those that pictures are shown in.
+_THIN, _PLAIN, _CAPITAL, _BROAD = 0.5, 0.72, 0.86, 1.11
+_THIN_LETTERS = frozenset("fijlrtI .,:;|!'`-()[]/_")
+_BROAD_LETTERS = frozenset("mwMW@%")
+_FONT = 12
 
 
 @dataclass(frozen=True)
@@ -84,3 +90,16 @@ def tick_text(value: float) -> str:
         if abs(value) >= size:
             return f"{value / (1e3 if letter == 'k' else size):.4g}{letter}"
     return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def text_width(text: str, font: float = _FONT) -> int:
+    """Return how wide `text` is at most, in letters `font` high; both in pixels."""
+    return math.ceil(font * sum(map(_letter_width, text)))
+
+
+def _letter_width(letter: str) -> float:
+    if letter in _THIN_LETTERS:
+        return _THIN
+    if letter in _BROAD_LETTERS or not letter.isascii():
+        return _BROAD
+    return _PLAIN if letter.islower() or letter.isdigit() else _CAPITAL

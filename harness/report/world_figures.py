@@ -8,9 +8,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.report.scale import Scale, Tick, make_scale, tick_text
+from harness.report.scale import Scale, Tick, make_scale, text_width, tick_text
 
-_LEFT, _RIGHT = 74, 70
+# Left of the axis there is at least so much room, and right of it for values, or a line's label.
+_LEFT, _RIGHT, _SERIES_RIGHT = 74, 70, 150
+# From a label's end to the axis, and from the picture's edge to what is written.
+_GAP, _EDGE = 8, 4
+_TITLE = 13
+# Texts of marks stand at least so far below each other.
+_LINE = 12
 _STRIP_WIDTH, _STRIP_TOP, _ROW, _AXIS = 430, 26, 26, 26
 _SERIES_WIDTH, _SERIES_HEIGHT, _SERIES_TOP = 860, 240, 34
 _INSET = 8
@@ -42,7 +48,10 @@ class Row:
 
 @dataclass(frozen=True)
 class StripFigure:
-    """A metric's values, a row a variant and a dot a world."""
+    """A metric's values, a row a variant and a dot a world.
+
+    Between `left` and `right` is the plot; labels stand before it, values after it.
+    """
 
     title: str
     width: int
@@ -50,6 +59,8 @@ class StripFigure:
     rows: Sequence[Row]
     ticks: Sequence[Tick]
     axis_y: float
+    left: int
+    right: int
     note: str
 
 
@@ -86,20 +97,26 @@ def strip_figure(title: str, values: Values, labels: Mapping[str, str]) -> Strip
     arms = _arms(values)
     if not arms:
         return None
-    scale = _scale(arms, _LEFT + _INSET, _STRIP_WIDTH - _RIGHT - _INSET)
+    longest = max(text_width(labels.get(variant, variant)) for variant in arms)
+    left = max(_LEFT, _EDGE + longest + _GAP)
+    right = left + _STRIP_WIDTH - _LEFT - _RIGHT
+    scale = _scale(arms, left + _INSET, right - _INSET)
     rows = [
         _row(number, labels.get(variant, variant), list(arms[variant].values()), scale, place)
         for place, (number, variant) in enumerate(_places(values, arms))
     ]
     bottom = _STRIP_TOP + _ROW * len(rows)
+    note = _NOTE if scale.logarithmic else ""
     return StripFigure(
         title,
-        _STRIP_WIDTH,
+        max(right + _RIGHT, _title_width(title, note)),
         bottom + _AXIS,
         rows,
-        scale.ticks(),
+        _apart_across(scale.ticks()),
         bottom,
-        _NOTE if scale.logarithmic else "",
+        left,
+        right,
+        note,
     )
 
 
@@ -113,7 +130,7 @@ def series_figure(
     bottom = float(_SERIES_HEIGHT - 34)
     scale = _scale(arms, bottom - _INSET, _SERIES_TOP + _INSET)
     worlds = sorted({world for mine in arms.values() for world in mine})
-    right = float(_SERIES_WIDTH - 150)
+    right = float(_SERIES_WIDTH - _SERIES_RIGHT)
     first = _LEFT + _INSET
     step = (right - _INSET - first) / max(1, len(worlds) - 1)
     places = {world: round(first + number * step, 1) for number, world in enumerate(worlds)}
@@ -122,19 +139,45 @@ def series_figure(
         for number, variant in _places(values, arms)
     ]
     shown = worlds[:: max(1, -(-len(worlds) // 10))]
+    note = _NOTE if scale.logarithmic else ""
+    room = max(_SERIES_RIGHT, *(12 + text_width(one.label) + _EDGE for one in series))
     return SeriesFigure(
         title,
-        _SERIES_WIDTH,
+        max(round(right + room), _title_width(title, note)),
         _SERIES_HEIGHT,
         _apart(series, bottom),
-        scale.ticks(),
+        _apart_down(scale.ticks()),
         [Tick(places[world], str(world)) for world in shown],
         block_word,
         _LEFT,
         right,
         bottom,
-        _NOTE if scale.logarithmic else "",
+        note,
     )
+
+
+def _apart_across(ticks: Sequence[Tick]) -> list[Tick]:
+    """Return the marks of an axis from left to right whose texts do not touch."""
+    kept: list[Tick] = []
+    for tick in ticks:
+        room = text_width(kept[-1].text + tick.text) / 2 if kept else 0
+        if not kept or tick.at - kept[-1].at >= room:
+            kept.append(tick)
+    return kept
+
+
+def _apart_down(ticks: Sequence[Tick]) -> list[Tick]:
+    """Return the marks of an axis from the bottom up whose texts do not touch."""
+    kept: list[Tick] = []
+    for tick in ticks:
+        if not kept or kept[-1].at - tick.at >= _LINE:
+            kept.append(tick)
+    return kept
+
+
+def _title_width(title: str, note: str) -> int:
+    """Return how wide a picture has to be for its title and the note beside it."""
+    return round(_EDGE + text_width(title, _TITLE) + (10 + text_width(note) if note else 0))
 
 
 def _arms(values: Values) -> dict[str, Mapping[int, float]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -68,6 +69,12 @@ class Attribution(Model):
         kind = (boot.variant, boot.workload)
         others = [one for one in self.boots if (one.variant, one.workload) != kind]
         return self.model_copy(update={"boots": [*others, boot]})
+
+    def ordered(self, asked: Sequence[tuple[str, str]]) -> Attribution:
+        """Return the same in the order of `asked`, (variant, workload), however boots ended."""
+        places = {kind: place for place, kind in enumerate(asked)}
+        boots = sorted(self.boots, key=lambda one: places.get((one.variant, one.workload), -1))
+        return self.model_copy(update={"boots": boots})
 
 
 def attributed(variant: str, workload: str, found: Counted) -> AttributedBoot:

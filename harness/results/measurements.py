@@ -13,17 +13,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
+from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from harness.config import Model
 from harness.errors import UserError
 from harness.measure.comparison import Measured
+from harness.measure.metric import Metric
 from harness.outcomes import Outcome
 from harness.results.files import write_atomically
 from harness.results.run_folder import LAST, disk_error, make_folder
 
 PLAN = "plan.json"
 BOOTS = "boots.jsonl"
+# Held by the process that boots.
+LOCK = ".lock"
 FORMAT = 1
 
 
@@ -34,7 +38,8 @@ class StoredPlan(Model):
     `blocks` are worlds on a deterministic machine. `seed` decides the order of boots, and the
     statistics. A `forced` comparison goes on where variants are not comparable, and says so.
     `patches` are the subjects of a series' patches where it is compared patch by patch: the first
-    variant is the base then, and each patch has one; else there are none.
+    variant is the base then, and each patch has one; else there are none. `metrics` are what each
+    workload declared at that time: what matters is not decided after the boots were seen.
     """
 
     format: int = FORMAT
@@ -51,6 +56,7 @@ class StoredPlan(Model):
     version: str
     forced: bool = False
     patches: list[str] = Field(default=[])
+    metrics: dict[str, list[Metric]] = Field(default={})
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Boot:
 
 @dataclass(frozen=True)
 class BootRecord:
-    """What came of one boot. `attempt` counts from 1: infrastructure trouble repeats a block.
+    """What came of one boot. `attempt` counts from 1: the host's trouble is tried again.
 
     `same` tells of a repetition whether it gave the same bytes as the first.
     """
@@ -87,19 +93,33 @@ class BootRecord:
 
 
 class CompareFolder:
-    """A comparison's folder; enter it to add boots. Each is on its way to the disk at once."""
+    """A comparison's folder; enter it to add boots. Each is on its way to the disk at once.
+
+    Whoever has entered it is alone: another process is refused with a UserError.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._alone = FileLock(path / LOCK, timeout=0)
         self._stream: TextIO | None = None
 
     def __enter__(self) -> Self:
         path = self.path / BOOTS
         try:
+            self._alone.acquire()
+        except Timeout as error:
+            raise UserError(
+                f"another patchbed boots for {self.path}",
+                hint="wait for it to end, or end it: what it measured is kept",
+            ) from error
+        except OSError as error:
+            raise disk_error(self.path / LOCK, error) from error
+        try:
             self._stream = path.open("a+", encoding="utf-8")
             _end_cut_line(path, self._stream)
         except OSError as error:
+            self._alone.release()
             raise disk_error(path, error) from error
         return self
 
@@ -113,6 +133,7 @@ class CompareFolder:
             stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
+        self._alone.release()
 
     def append(self, record: BootRecord) -> None:
         """Keep what came of a boot; from any thread.
@@ -183,16 +204,71 @@ def read_plan(folder: CompareFolder) -> StoredPlan:
         ) from error
 
 
-def read_records(folder: CompareFolder) -> list[BootRecord]:
-    """Return what came of each boot, the last attempt alone, in the order of the file.
+def read_records(folder: CompareFolder, arms: Sequence[str] = ()) -> list[BootRecord]:
+    """Return what counts of each boot, in the order in which boots were begun with first.
 
-    A line without its end was cut when we were killed, and does not count.
+    Where `arms` are given, the variants of each block, a block counts as a whole: what came
+    through in it is of one attempt. A line without its end was cut when we were killed, and does
+    not count.
     """
-    latest: dict[Boot, BootRecord] = {}
+    return counting(list(_records(folder.path / BOOTS)), arms)
+
+
+def counting(records: Sequence[BootRecord], arms: Sequence[str] = ()) -> list[BootRecord]:
+    """Return the record that counts of each boot, of all attempts at it.
+
+    What the kernel under test died of counts, whatever came later: only the host's trouble is
+    tried again. A good boot counts before the host's trouble, and the last good one of all. Of a
+    block that has to be whole, see `read_records`, what came through in no attempt together does
+    not count.
+    """
+    tried: dict[Boot, list[BootRecord]] = {}
+    for record in records:
+        tried.setdefault(record.boot, []).append(record)
+    whole = _whole_attempts(records, arms) if arms else {}
+    found: list[BootRecord] = []
+    for boot, mine in tried.items():
+        if arms and not boot.repetition:
+            attempt = whole.get((boot.workload, boot.block))
+            counted = [
+                one for one in mine if one.outcome is not Outcome.PASS or one.attempt == attempt
+            ]
+        else:
+            counted = mine
+        if counted:
+            found.append(max(counted, key=_weight))
+    return found
+
+
+def _weight(record: BootRecord) -> tuple[int, int]:
+    """Return what orders the attempts at a boot: of the kernel's deaths the first counts."""
+    if record.outcome.infrastructure:
+        return 0, record.attempt
+    return (1, record.attempt) if record.outcome is Outcome.PASS else (2, -record.attempt)
+
+
+def _whole_attempts(
+    records: Sequence[BootRecord], arms: Sequence[str]
+) -> dict[tuple[str, int], int]:
+    """Return the last attempt at each (workload, block) in which the host failed in no boot."""
+    ended: dict[tuple[str, int, int], set[str]] = {}
+    for one in records:
+        boot = one.boot
+        if not (boot.repetition or one.outcome.infrastructure):
+            ended.setdefault((boot.workload, boot.block, one.attempt), set()).add(boot.variant)
+    whole: dict[tuple[str, int], int] = {}
+    for (workload, block, attempt), variants in ended.items():
+        if variants >= set(arms):
+            whole[workload, block] = max(attempt, whole.get((workload, block), 0))
+    return whole
+
+
+def attempts_at(folder: CompareFolder) -> dict[Boot, int]:
+    """Return how often each boot has been tried; a boot that never was is not named."""
+    tried: dict[Boot, int] = {}
     for record in _records(folder.path / BOOTS):
-        if record.attempt >= latest.get(record.boot, record).attempt:
-            latest[record.boot] = record
-    return list(latest.values())
+        tried[record.boot] = max(record.attempt, tried.get(record.boot, 0))
+    return tried
 
 
 def _records(path: Path) -> Iterator[BootRecord]:
@@ -252,10 +328,23 @@ def load_record(line: str) -> BootRecord:
     )
 
 
-def still_missing(wanted: Sequence[Boot], records: Sequence[BootRecord]) -> list[Boot]:
-    """Return the boots of a plan that nothing is known of, or that the host kept from ending."""
+def still_missing(
+    wanted: Sequence[Boot], records: Sequence[BootRecord], *, whole: bool = False
+) -> list[Boot]:
+    """Return the boots of a plan that nothing is known of, or that the host kept from ending.
+
+    With `whole` blocks, all boots of a block in which one is missing.
+    """
     known = {record.boot for record in records if not record.outcome.infrastructure}
-    return [boot for boot in wanted if boot not in known]
+    missing = [boot for boot in wanted if boot not in known]
+    if not whole:
+        return missing
+    broken = {(boot.workload, boot.block) for boot in missing if not boot.repetition}
+    return [
+        boot
+        for boot in wanted
+        if boot not in known or (not boot.repetition and (boot.workload, boot.block) in broken)
+    ]
 
 
 def _end_cut_line(path: Path, stream: TextIO) -> None:

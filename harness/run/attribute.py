@@ -76,7 +76,8 @@ class Attributing:
         found = read_attribution(self.folder.path) or Attribution(
             profile=PROFILE, world=self.plan.blocks[0]
         )
-        missing = [kind for kind in asked_of(self.plan, self.workloads) if not found.settled(*kind)]
+        asked = asked_of(self.plan, self.workloads)
+        missing = [kind for kind in asked if not found.settled(*kind)]
         if not missing:
             return
         ready = self._prepare(list(dict.fromkeys(variant for variant, _ in missing)))
@@ -85,7 +86,7 @@ class Attributing:
                 futures = [pool.submit(self._ask, ready[one], key) for one, key in missing]
                 for future in as_completed(futures):
                     boot = future.result()
-                    found = found.with_boot(boot)
+                    found = found.with_boot(boot).ordered(asked)
                     write_attribution(self.folder.path, found)
                     self.tell(boot)
             except BaseException:

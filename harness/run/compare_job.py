@@ -8,12 +8,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError
+from harness.errors import BuildError, UserError
+from harness.guest.machine import load_machine
 from harness.kernel.footprint import kernel_sizes, patch_sizes
 from harness.kernel.series import load_series
 from harness.kernel.variant import parse
@@ -128,6 +129,7 @@ def _measure(
     facts = _facts(made, plan, request.places)
     for one in made:
         if isinstance(one, NotBuilt):
+            _refuse_reference(one, plan)
             _say(f"{one.outcome}: {one.variant}: {one.message}")
     configs = {name: one.circumstances.config for name, one in ready.items()}
     check_needs(list(workloads.values()), configs, plan.profile)
@@ -135,14 +137,35 @@ def _measure(
     _same_kernels(folder, facts)
     same = _same_bytes(facts)
     wanted = [boot for boot in boots_of(plan) if boot.variant in ready and boot.variant not in same]
-    missing = still_missing(wanted, read_records(folder))
-    pace = _Pace(len(missing))
+    whole = whole_arms(plan, ready.keys() - same.keys())
     with folder:
+        missing = still_missing(wanted, read_records(folder, whole), whole=bool(whole))
+        pace = _Pace(len(missing), len({(boot.workload, boot.block) for boot in missing}))
         boots = LocalBoots(
             plan, ready, workloads, folder, request.places, pace, at_once=request.at_once
         )
         boots.execute(missing)
-    pace.close(len(plan.blocks))
+    pace.close(len(plan.workloads))
+
+
+def _refuse_reference(one: NotBuilt, plan: StoredPlan) -> None:
+    if one.variant == plan.variants[0]:
+        raise BuildError(
+            one.outcome,
+            f"the reference, {one.variant}, can't be built: {one.message}",
+            hint="there is nothing to compare with",
+        )
+
+
+def whole_arms(plan: StoredPlan, built: Iterable[str]) -> list[str]:
+    """Return the variants of a block where blocks count as a whole, else none.
+
+    They do where boots are not deterministic: then a block is what met the same host. `built` are
+    the variants that there is a kernel of.
+    """
+    if load_machine(plan.machine).deterministic:
+        return []
+    return [name for name in arms(plan) if name in set(built)]
 
 
 def _attribute(
@@ -239,9 +262,9 @@ def _same_kernels(folder: CompareFolder, facts: Mapping[str, object]) -> None:
 
 def analyse(folder: CompareFolder, plan: StoredPlan, workloads: Mapping[str, Workload]) -> Compared:
     """Return what a comparison's folder amounts to; boots nothing."""
-    records = read_records(folder)
     facts = _read_facts(folder)
     same = _same_bytes(facts)
+    records = read_records(folder, whole_arms(plan, facts.get("kernels", {}).keys() - same.keys()))
     wanted = [boot for boot in boots_of(plan) if not boot.repetition and boot.variant not in same]
     known = [one for one in records if not one.boot.repetition]
     usable = [one for one in known if not one.outcome.infrastructure]
@@ -256,7 +279,7 @@ def analyse(folder: CompareFolder, plan: StoredPlan, workloads: Mapping[str, Wor
     there = [name for name in plan.variants if same.get(name, name) in built]
     comparison = compare(
         [one.measured for one in usable],
-        {key: one.metrics for key, one in workloads.items()},
+        {key: plan.metrics.get(key, one.metrics) for key, one in workloads.items()},
         pairs_for(plan, there, same),
         placebo=control,
         gates=[(gate[0], gate[1]) for gate in plan.gates],
@@ -325,9 +348,13 @@ def _print(compared: Compared, form: str, folder: CompareFolder, texts: Mapping[
 
 @dataclass
 class _Pace:
-    """Says after each boot how it ended and how long the rest will take."""
+    """Says after each boot how it ended and how long the rest will take.
+
+    `total` boots are to come, in so many `blocks` of one workload each.
+    """
 
     total: int
+    blocks: int
     done: int = 0
     seconds: float = 0.0
     began: float = field(default_factory=time.monotonic)
@@ -341,11 +368,11 @@ class _Pace:
             rest = f", {duration(left)} left" if left else ""
             _say(f"{self.done}/{self.total} {_boot_words(record.boot)}: {_ended(record)}{rest}")
 
-    def close(self, blocks: int) -> None:
-        """Say what it cost."""
+    def close(self, workloads: int) -> None:
+        """Say what it cost; a world is all that is booted in it, of every workload."""
         if self.done:
             took = time.monotonic() - self.began
-            each = duration(took / max(1, blocks))
+            each = duration(took * workloads / max(1, self.blocks))
             boot = duration(self.seconds / self.done)
             _say(f"{self.done} boots in {duration(took)}: {boot} a boot, {each} a world")
 

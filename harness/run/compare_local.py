@@ -11,32 +11,45 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.config import LimitsTable, Settings
-from harness.errors import BuildError, InfrastructureError, PatchbedError
+from harness.errors import BuildError, InfrastructureError, PatchbedError, UserError
 from harness.events import Listener
 from harness.guest import qemu
+from harness.guest.accelerator import choose_accelerator, host
 from harness.guest.batch import Batch
 from harness.guest.image import build_image
 from harness.guest.machine import Machine, load_machine
 from harness.guest.script import ScriptResult, Step
 from harness.guest.speed import scaled
 from harness.kernel.artifact import Kernel
-from harness.kernel.builder import obtain
+from harness.kernel.builder import obtain, plan_build
+from harness.kernel.cache import digest_json
+from harness.kernel.prebuilt import find_prebuilt
+from harness.kernel.request import Where
 from harness.kernel.series import load_series
 from harness.kernel.variant import Variant, parse
 from harness.measure.comparability import Circumstances, defined_symbols, own_symbols
 from harness.measure.values import values_of
 from harness.measure.workload import Workload
 from harness.outcomes import Outcome
-from harness.results.measurements import Boot, BootRecord, CompareFolder, StoredPlan
+from harness.results.measurements import (
+    Boot,
+    BootRecord,
+    CompareFolder,
+    StoredPlan,
+    attempts_at,
+    read_records,
+)
 from harness.run.local import guest_files, modules_for
 
 # What leaves a deterministic guest, and so has to be the same when it is booted again.
 _REPEATABLE = ("console.log", "results.raw")
 _MOST_ATTEMPTS = 3
+# What a host that is too busy looks like, too.
+_SILENT = (Outcome.KERNEL_BOOT_TIMEOUT, Outcome.KERNEL_LOST)
 
 
 @dataclass(frozen=True)
@@ -88,10 +101,31 @@ def prepare(
     """Return each of `variants` with its kernel and its image; what can't be built says why.
 
     Raises:
-        UserError: a series or profile does not exist.
+        UserError: a series or profile does not exist; nothing was built then.
+        InfrastructureError: the host can't build.
     """
-    machine = load_machine(plan.machine)
+    machine = measured_machine(plan)
+    for variant in variants:
+        _check_source(plan, variant, places, listen)
     return [_prepare(plan, variant, workloads, places, machine, listen) for variant in variants]
+
+
+def _check_source(plan: StoredPlan, name: str, places: Places, listen: Listener) -> None:
+    """Refuse a variant that there is no source of, before minutes go into the others."""
+    variant = parse(name)
+    if find_prebuilt(variant, places.bases) is not None:
+        return
+    where = Where(series=places.kernel_patches, bases=places.bases)
+    try:
+        plan_build(variant, plan.profile, listen=listen, where=where)
+    except BuildError:
+        # Told as what came of building it.
+        return
+    except UserError as error:
+        if name in plan.control and name not in plan.variants:
+            hint = "write one for such kernels, or say --placebo none"
+            raise UserError(f"no placebo for this base: {error.message}", hint=hint) from error
+        raise
 
 
 def _prepare(
@@ -116,13 +150,13 @@ def _prepare(
             return NotBuilt(name, Outcome.BUILD_COMPILE, why)
         files = guest_files(kernel, places.testcases, modules)
         image = build_image(files)
-    except (BuildError, InfrastructureError) as error:
+    except BuildError as error:
         return NotBuilt(name, error.outcome, error.message)
     facts = {
         "compiler": kernel.compiler,
         "image": _image_digest(files, places.testcases),
         "QEMU": qemu_version(),
-        "command line": " ".join(_argv(machine, plan.accelerator)),
+        **_place(plan, machine),
         **{f"workload {one.key}": one.digest for one in workloads},
     }
     return Ready(
@@ -160,10 +194,37 @@ def _image_digest(files: Mapping[str, Path], testcases: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _argv(machine: Machine, accelerator: str) -> list[str]:
+def measured_machine(plan: StoredPlan) -> Machine:
+    """Return the machine that a comparison boots.
+
+    Never without address randomisation, which PVH is: all boots of a kernel would have one
+    layout, and what that layout does would be told as what the series does.
+    """
+    return replace(load_machine(plan.machine), boot="bzimage")
+
+
+def accelerator_of(plan: StoredPlan, machine: Machine) -> str:
+    """Return what runs the guests, the same for all boots: "tcg" or "kvm".
+
+    KVM is taken only where it has been proven on this host before.
+
+    Raises:
+        UserError: the plan names no accelerator.
+        InfrastructureError: it names KVM, which can't be opened.
+    """
+    return "tcg" if machine.deterministic else choose_accelerator(plan.accelerator, None).name
+
+
+def _place(plan: StoredPlan, machine: Machine) -> dict[str, str]:
+    """Return the facts on where guests run: the same for all boots of a comparison."""
+    accelerator = accelerator_of(plan, machine)
     files = qemu.Files("KERNEL", "INITRD", console="CONSOLE", results="RESULTS")
-    shown = "tcg" if machine.deterministic else accelerator
-    return qemu.qemu_argv(files, machine, "kvm" if shown == "kvm" else "tcg")
+    facts = {
+        "accelerator": accelerator,
+        "command line": " ".join(qemu.qemu_argv(files, machine, accelerator)),
+    }
+    # What is deterministic is the same on every host.
+    return facts if machine.deterministic else {**facts, "host": digest_json(host())[:12]}
 
 
 def qemu_version() -> str:
@@ -188,6 +249,12 @@ class _CancellableBatch(Batch):
         super().check()
 
 
+def _with_blocks(failed: Sequence[Boot], boots: Sequence[Boot]) -> list[Boot]:
+    """Return those of `boots` that are in a block in which one has failed."""
+    blocks = {(boot.workload, boot.block) for boot in failed}
+    return [boot for boot in boots if (boot.workload, boot.block) in blocks]
+
+
 @dataclass
 class LocalBoots:
     """Boots what is missing of a plan, several guests at a time, and keeps what came of each."""
@@ -202,35 +269,57 @@ class LocalBoots:
     _cancelled: threading.Event = field(default_factory=threading.Event)
 
     def execute(self, missing: Sequence[Boot]) -> None:
-        """Boot `missing`, in order; what the host fails in repeats its block, twice at most.
+        """Boot `missing`, in order; what the host fails in is tried again, twice at most.
+
+        On a deterministic machine that is the boot alone, which is the same whenever it is
+        booted; on others the whole block. Those are booted one after the other, where `at_once`
+        says nothing else: guests side by side would measure each other.
 
         Raises:
             KeyboardInterrupt: cancelled; what came through is kept, no guest is left.
             InfrastructureError: the disk is full.
         """
-        at_once = self.at_once or max(1, min(len(missing), os.cpu_count() or 1))
-        attempt = 1
+        cores = os.cpu_count() or 1 if self._deterministic else 1
+        at_once = self.at_once or max(1, min(len(missing), cores))
+        # Last, when what they are held against is there.
         checks = [boot for boot in missing if boot.repetition]
-        boots = [boot for boot in missing if not boot.repetition]
-        while boots and attempt <= _MOST_ATTEMPTS:
-            failed = self._round(boots, attempt, at_once)
-            blocks = {(boot.workload, boot.block) for boot in failed}
-            boots = [boot for boot in boots if (boot.workload, boot.block) in blocks]
-            attempt += 1
-        self._round(checks, 1, at_once)
+        self._try([boot for boot in missing if not boot.repetition], at_once)
+        self._try(checks, at_once)
 
-    def _round(self, boots: Sequence[Boot], attempt: int, at_once: int) -> list[Boot]:
+    def _try(self, boots: Sequence[Boot], at_once: int) -> None:
+        for _ in range(_MOST_ATTEMPTS):
+            failed = self._round(boots, at_once)
+            boots = failed if self._deterministic else _with_blocks(failed, boots)
+
+    @property
+    def _deterministic(self) -> bool:
+        return load_machine(self.plan.machine).deterministic
+
+    def _attempts(self, boots: Sequence[Boot]) -> dict[Boot, int]:
+        """Return which attempt at each boot the next is; in a block it is the same for all."""
+        tried = attempts_at(self.folder)
+        if self._deterministic:
+            return {boot: tried.get(boot, 0) + 1 for boot in boots}
+        most: dict[tuple[str, int], int] = {}
+        for boot, attempt in tried.items():
+            block = (boot.workload, boot.block)
+            most[block] = max(attempt, most.get(block, 0))
+        return {boot: most.get((boot.workload, boot.block), 0) + 1 for boot in boots}
+
+    def _round(self, boots: Sequence[Boot], at_once: int) -> list[Boot]:
         """Boot each once; return those that the host failed in."""
         if not boots:
             return []
         failed: list[Boot] = []
+        attempts = self._attempts(boots)
         left = list(reversed(boots))
         running: set[Future[BootRecord]] = set()
         with ThreadPoolExecutor(max_workers=at_once) as pool:
             try:
                 while left or running:
                     while left and len(running) < at_once:
-                        running.add(pool.submit(self._boot, left.pop(), attempt))
+                        boot = left.pop()
+                        running.add(pool.submit(self._boot, boot, attempts[boot]))
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         record = future.result()
@@ -249,7 +338,6 @@ class LocalBoots:
         shutil.rmtree(folder, ignore_errors=True)
         workload = self.workloads[boot.workload]
         values: dict[str, float] = {}
-        same: bool | None = None
         try:
             result = self._run(boot, folder)
             outcome, title = ending(result)
@@ -257,11 +345,42 @@ class LocalBoots:
                 values = values_of(workload, result)
         except PatchbedError as error:
             outcome, title = error.outcome, error.message
-        if boot.repetition:
-            first = self.folder.boot_folder(Boot(boot.variant, boot.workload, boot.block))
-            same = same_bytes(first, folder)
+        if outcome in _SILENT:
+            outcome, title = self._blame(boot, folder, outcome, title)
+        same = None
+        if boot.repetition and not outcome.infrastructure:
+            same = self._same_again(boot, folder)
         seconds = time.monotonic() - start
         return BootRecord(boot, outcome, attempt, title, seconds, same, values)
+
+    def _blame(self, boot: Boot, folder: Path, outcome: Outcome, title: str) -> tuple[Outcome, str]:
+        """Return how a boot ended that fell silent: by its kernel, or by the host.
+
+        The reference is taken to be good. Where it does the same and is silent as well, or was it
+        that fell silent, the host is at fault.
+        """
+        reference = self.plan.variants[0]
+        if boot.variant == reference:
+            return Outcome.INFRA_WORKER, f"the reference fell silent: {title}"
+        if reference not in self.ready:
+            return outcome, title
+        aside = folder.with_name(f"{folder.name}-reference")
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            ended, _ = ending(self._run(replace(boot, variant=reference), aside))
+        except PatchbedError as error:
+            ended = error.outcome
+        if ended in _SILENT or ended.infrastructure:
+            return Outcome.INFRA_WORKER, f"{title}; nor did the reference end well: {ended}"
+        return outcome, title
+
+    def _same_again(self, repetition: Boot, folder: Path) -> bool | None:
+        """Return whether a repetition gave the bytes of the first, None where there was none."""
+        first = replace(repetition, repetition=False)
+        for record in read_records(self.folder):
+            if record.boot == first and not record.outcome.infrastructure:
+                return same_bytes(self.folder.boot_folder(first, record.attempt), folder)
+        return None
 
     def _run(self, boot: Boot, folder: Path) -> ScriptResult:
         steps = self.workloads[boot.workload].steps(boot.block)
@@ -284,7 +403,7 @@ def run_steps(
 
     `folder` gets the raw files. A guest ends early, as infra.cancelled, once `cancelled` is set.
     """
-    machine = load_machine(plan.machine)
+    machine = measured_machine(plan)
     batch = _CancellableBatch(
         ready.kernel,
         ready.image,
@@ -293,7 +412,7 @@ def run_steps(
         folder,
         boot_limit=_PATIENCE * scaled(limits.boot),
         silence_limit=_PATIENCE * scaled(limits.silence),
-        accelerator=plan.accelerator,
+        accelerator=accelerator_of(plan, machine),
         world=world if machine.deterministic else 0,
     )
     batch.cancelled = cancelled

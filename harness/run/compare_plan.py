@@ -96,6 +96,7 @@ def make_compare_plan(
         version=__version__,
         forced=design.forced,
         patches=subjects,
+        metrics={one.key: one.metrics for one in chosen},
     )
 
 
@@ -104,11 +105,11 @@ def gates_of(
 ) -> list[tuple[str, str]]:
     """Return the gates: (workload, metric), as many as six tests are enough for.
 
-    Patch by patch it is one, where one is declared, however many patches there are.
+    It is one at least, where one is declared, however many variants or patches there are.
     """
     metrics = {one.key: one.metrics for one in workloads}
     pairs = successive(variants) if per_patch else pairs_of(variants[0], variants)
-    return choose_gates(metrics, pairs, least=1 if per_patch else 0)
+    return choose_gates(metrics, pairs)
 
 
 def pairs_for(plan: StoredPlan, variants: Sequence[str], same: Mapping[str, str]) -> list[Pair]:

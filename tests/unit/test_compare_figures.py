@@ -19,14 +19,25 @@ from harness.measure.map_cells import Cell
 from harness.report.compare_figures import figure_texts, figures_of, write_figures
 from harness.report.compare_html import comparison_html
 from harness.report.comparison import Compared
+from harness.report.html import environment
 from harness.report.map_figure import Panel, map_figure
-from harness.report.scale import make_scale, tick_text
+from harness.report.scale import make_scale, text_width, tick_text
 from harness.report.world_figures import series_figure, strip_figure
 from harness.results.direct_maps import BootMaps
 from harness.results.measurements import Boot
 from harness.run.compare_job import CompareRequest, execute_compare
 from harness.run.compare_local import Places
-from tests.unit.test_compare_report import BASE, CENTRES, PLACEBO, V1, boots, compared
+from tests.unit.test_compare_report import (
+    BASE,
+    CENTRES,
+    LOSSES,
+    PLACEBO,
+    V1,
+    V2,
+    boots,
+    compared,
+    with_losses,
+)
 
 LABELS = {BASE: "base", V1: "v1"}
 VOID = ("meta", "link", "br", "hr", "img", "input")
@@ -159,6 +170,34 @@ def test_the_page_holds_every_picture_and_verdict() -> None:
     assert comparison_html(shown, figures_of(shown)) == page
 
 
+def test_the_page_marks_what_does_not_rest_on_all_worlds() -> None:
+    page = comparison_html(with_losses(LOSSES), [])
+    assert "2 x kernel.panic: BUG at mm/page_alloc.c:123 (world 4 first)</code>" in page
+    assert ">IMPROVED~</span>" in page
+    assert "v1-base 9 of 10, v2-base 8 of 10, v2-v1 7 of 10; a column" in page
+    dead = {(V2, "secretmem-idle", world): "dead" for world in range(1, 11)}
+    page = comparison_html(with_losses(dead), [])
+    assert len(re.findall(r'pill broken" title="no block[^>]*>no boot</span>', page)) == 4
+    whole = comparison_html(compared(), [])
+    assert "~" not in whole
+    assert "no boot" not in whole
+
+
+def test_units_are_what_the_machine_counts() -> None:
+    shown = pictured()
+    strips = [one.figure.title for one in figures_of(shown) if one.kind == "strip"]
+    assert "fault_median (instr.)" in strips
+    page = comparison_html(shown, figures_of(shown))
+    assert "<small>instr.</small>" in page
+    assert "<dt>Units</dt>" in page
+    smp = replace(shown, plan=shown.plan.model_copy(update={"machine": "smp-4"}))
+    page = comparison_html(smp, figures_of(smp))
+    assert "fault_median (ns)" in page
+    assert "<small>ns</small>" in page
+    assert "instr." not in page
+    assert "<dt>Units</dt>" not in page
+
+
 def test_what_a_guest_says_is_no_markup() -> None:
     why = {V1: "build.compile: <b>&\x1b[31m"}
     page = comparison_html(replace(pictured(), not_built=why), [])
@@ -207,6 +246,47 @@ def test_labels_of_series_stand_apart() -> None:
         assert all(b - a >= 15.9 for a, b in pairwise(places))
         assert places[0] > 18
         assert places[-1] <= series.bottom + 4
+
+
+@pytest.mark.parametrize("label", ["base", "gfp-unmapped@v1", "n" * 30, "W" * 20, "k" * 60])
+def test_labels_of_any_length_are_within_their_picture(label: str) -> None:
+    # Bold DejaVu Sans, 12 pixels high.
+    widths = {"n": 8.55, "W": 13.24, "k": 7.99}
+    room = len(label) * widths[label[0]] if label[0] in widths else text_width(label)
+    values = {"a": {1: 1.0, 2: 5.0}, "b": {1: 9.0}}
+    strip = strip_figure("m", values, {"a": label, "b": "b"})
+    usual = strip_figure("m", values, {"a": "a", "b": "b"})
+    assert strip is not None
+    assert usual is not None
+    assert strip.left - 8 >= room
+    # It takes nothing from the plot.
+    assert strip.right - strip.left == usual.right - usual.left
+    assert strip.width - strip.right == usual.width - usual.right
+    svg = environment().get_template("figure.svg.j2").render(kind="strip", figure=strip)
+    found = re.search(rf'<text x="([\d.]+)" y="[\d.]+" class="end s0">{label}</text>', svg)
+    assert found is not None
+    assert float(found[1]) == strip.left - 8
+    series = series_figure("m", values, {"a": label, "b": "b"})
+    assert series is not None
+    assert series.right + 12 + room + text_width(": 3") <= series.width
+
+
+def test_a_title_is_within_its_picture() -> None:
+    strip = strip_figure("a_name_that_is_long " * 5, {BASE: {1: 0.0, 2: 5000.0}}, LABELS)
+    assert strip is not None
+    assert strip.width >= text_width(strip.title, 13)
+
+
+def test_texts_at_an_axis_do_not_touch() -> None:
+    values = {BASE: {1: 0.0}, V1: {1: 2_000_000.0}}
+    series = series_figure("m", values, LABELS)
+    strip = strip_figure("m", values, LABELS)
+    assert series is not None
+    assert strip is not None
+    assert series.note
+    assert all(below.at - above.at >= 12 for below, above in pairwise(series.ticks))
+    for one, after in pairwise(strip.ticks):
+        assert after.at - one.at >= text_width(one.text + after.text) / 2
 
 
 NUMBERS = st.lists(

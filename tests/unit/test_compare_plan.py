@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli.main import app
 from harness.config import PathsTable, Settings
 from harness.errors import UserError
 from harness.measure.comparison import Pair
@@ -79,3 +81,18 @@ def test_what_can_t_be_compared(
 ) -> None:
     with pytest.raises(UserError, match=words):
         plan(variants, **options)
+
+
+def test_what_is_resumed_keeps_its_plan() -> None:
+    """If this failed, `--resume last --force` would be taken and do nothing of it."""
+    arguments = ["compare", "--resume", "last", "--worlds", "3", "--force"]
+    with pytest.raises(UserError, match="--worlds, --force"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_what_matters_is_stored_before_the_first_boot() -> None:
+    """If this failed, a margin could be changed once the boots are known."""
+    stored = plan()
+    [splits] = [one for one in stored.metrics["secretmem-fragmented"] if one.gate]
+    assert splits.name == "level2_splits"
+    assert StoredPlan.model_validate_json(stored.model_dump_json()) == stored

@@ -8,8 +8,9 @@ from functools import cache
 import pytest
 
 from harness.measure.comparability import Difference
-from harness.measure.comparison import Measured, Pair, compare, pairs_of
+from harness.measure.comparison import Failures, Measured, Pair, compare, pairs_of
 from harness.measure.metric import Better, Metric, MetricClass, Smallest
+from harness.measure.verdicts import Verdict
 from harness.outcomes import Outcome
 from harness.report.comparison import (
     Compared,
@@ -18,7 +19,6 @@ from harness.report.comparison import (
     mail_text,
     markdown_text,
     report_lines,
-    short_labels,
 )
 from harness.report.comparison_words import number
 from harness.results.measurements import StoredPlan
@@ -41,6 +41,13 @@ FAULT = Metric(
     better=Better.LESS,
     smallest=Smallest(relative=0.05),
 )
+NOT_RETURNED = Metric(
+    name="memory_not_returned_at_all",
+    source="end:meminfo.MemUsed",
+    unit="kB",
+    kind=MetricClass.GAUGE,
+    smallest=Smallest(absolute=1),
+)
 CENTRES = {BASE: 1024.0, V1: 3.0, V2: 12.0, PLACEBO: 1024.0}
 NOISE = (0.0, 3, 1, -2, 2, -1, 0, 1, 2, -3)
 
@@ -56,6 +63,7 @@ def boots(centres: dict[str, float], worlds: int = 10) -> list[Measured]:
                 SPLITS.source: centre + NOISE[(world + len(variant)) % 10],
                 FAULT.source: 1_234_567_890.0 + centre * 1000 + NOISE[(world * len(variant)) % 10],
                 "vmstat.pgalloc_normal": 5000.0 + centre,
+                NOT_RETURNED.source: 1e6 * centre,
             },
         )
         for variant, centre in centres.items()
@@ -123,6 +131,13 @@ def test_a_report_says_what_was_found() -> None:
     assert "| level2_splits (gate) | v1-base | 1,02" in markdown_text(compared())
 
 
+def test_a_self_check_that_was_not_made_is_told_where_there_could_be_one() -> None:
+    without = replace(compared(), same=None)
+    assert "No self-check" in mail_text(without)
+    smp = without.plan.model_copy(update={"machine": "smp-4"})
+    assert "elf-check" not in mail_text(replace(without, plan=smp))
+
+
 def test_the_same_boots_make_the_same_bytes() -> None:
     make_compared.cache_clear()
     first = json.dumps(as_json(compared()))
@@ -143,9 +158,17 @@ def test_exit_codes() -> None:
     assert exit_code(compared()) == 1
     assert exit_code(compared(same)) == 0
     assert exit_code(replace(compared(same), same=False)) == 3
+    assert exit_code(replace(compared(same), same=None)) == 3
     assert exit_code(replace(compared(same), wanted=99)) == 3
     assert exit_code(replace(compared(same), not_built={V2: "build.compile: x"})) == 1
     assert exit_code(compared(same, worlds=3)) == 3
+    decided = compared(same).comparison
+    gateless = replace(decided, findings=tuple(f for f in decided.findings if f.family != "gate"))
+    assert exit_code(replace(compared(same), comparison=gateless)) == 3
+    dead = Failures("w", Pair(BASE, V2), 0, 20, 4, 20, 0.12, Verdict.INCONCLUSIVE)
+    assert exit_code(replace(compared(same), comparison=replace(decided, failures=(dead,)))) == 3
+    both = replace(dead, failed=4)
+    assert exit_code(replace(compared(same), comparison=replace(decided, failures=(both,)))) == 0
     empty = replace(compared(same).comparison, boots=0, findings=())
     assert exit_code(replace(compared(same), comparison=empty, wanted=0)) == 4
 
@@ -158,15 +181,6 @@ def test_what_was_forced_is_labelled() -> None:
     assert "clang 14" in text
 
 
-def test_labels_are_short_and_unique() -> None:
-    labels = short_labels([BASE, V1, V2, PLACEBO])
-    assert list(labels.values()) == ["base", "v1", "v2", "placebo"]
-    two = short_labels(["debian-6.1+a@v1", "debian-6.1+b@v1"])
-    assert list(two.values()) == ["a@v1", "b@v1"]
-    bases = short_labels(["debian-6.1", "debian-6.12"])
-    assert list(bases.values()) == ["debian-6.1", "debian-6.12"]
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [(1024.0, "1,024"), (0.0, "0"), (2.5, "2.50"), (66.25, "66.2"), (12345.6, "12,346")],
@@ -177,7 +191,202 @@ def test_numbers_for_people(value: float, text: str) -> None:
 
 def test_the_command_to_measure_the_same_again_names_what_is_unusual() -> None:
     usual = compared()
-    assert not {"--first", "--accel", "--placebo"} & set(usual.again.split())
+    assert not {"--first", "--accel", "--placebo", "--force"} & set(usual.again.split())
     changed = {"blocks": [5, 6], "accelerator": "tcg", "control": []}
     other = replace(usual, plan=usual.plan.model_copy(update=changed))
     assert "--worlds 2 --seed 7 --first 5 --accel tcg --placebo none" in other.again
+    unusual = {"control": [BASE, f"{BASE}+mine@v3"], "forced": True}
+    forced = replace(usual, plan=usual.plan.model_copy(update=unusual))
+    assert forced.again.endswith("--seed 7 --placebo mine@v3 --force")
+
+
+def test_on_another_machine_the_words_are_other_ones() -> None:
+    """Latencies of a machine with a real clock are nanoseconds, and its blocks are no worlds."""
+    smp = compared().plan.model_copy(update={"machine": "smp-4"})
+    texts = forms(replace(compared(), plan=smp))
+    for form, text in texts.items():
+        assert "instr." not in text, form
+        assert "instr." in forms(compared())[form], form
+    assert "fault_median (ns)" in texts["text"]
+    assert "10 blocks each" in texts["mail"]
+
+
+def forms(shown: Compared) -> dict[str, str]:
+    """Return the report in each of its forms but HTML."""
+    return {
+        "text": "\n".join(report_lines(shown)),
+        "mail": mail_text(shown),
+        "markdown": markdown_text(shown),
+        "json": json.dumps(as_json(shown)),
+    }
+
+
+LOSSES = {
+    (V2, "secretmem-idle", 4): "BUG at mm/page_alloc.c:123",
+    (V2, "secretmem-idle", 6): "BUG at mm/page_alloc.c:123",
+    (V1, "secretmem-idle", 2): "Oops | `it`\n* did",
+}
+
+
+def with_losses(losses: dict[tuple[str, str, int], str]) -> Compared:
+    """Return the comparison where boots of (variant, workload, world) panicked."""
+    measured = [
+        replace(one, outcome=Outcome.KERNEL_PANIC, values={}, title=losses[key])
+        if (key := (one.variant, one.workload, one.block)) in losses
+        else one
+        for one in boots(CENTRES)
+    ]
+    whole = compared()
+    comparison = compare(
+        measured,
+        {name: [SPLITS, FAULT] for name in whole.plan.workloads},
+        pairs_of(BASE, whole.plan.variants),
+        placebo=Pair(BASE, PLACEBO),
+        gates=[("secretmem-idle", "level2_splits")],
+        seed=7,
+    )
+    return replace(whole, comparison=comparison, boots=measured)
+
+
+def test_every_report_says_what_boots_died_of() -> None:
+    found = with_losses(LOSSES)
+    told = "2 x kernel.panic: BUG at mm/page_alloc.c:123 (world 4 first)"
+    texts = forms(found)
+    assert f"  v2 secretmem-idle: {told}" in texts["text"].splitlines()
+    assert f"v2 secretmem-idle: {told}" in " ".join(texts["mail"].split())
+    assert f"- v2 secretmem-idle: `{told}`" in texts["markdown"].splitlines()
+    # What a kernel says is on one line, and ends no code.
+    assert "``1 x kernel.panic: Oops | `it` * did (world 2)``" in texts["markdown"]
+    assert as_json(found)["deaths"][1] == {
+        "workload": "secretmem-idle",
+        "variant": V2,
+        "outcome": "kernel.panic",
+        "title": "BUG at mm/page_alloc.c:123",
+        "boots": 2,
+        "first_block": 4,
+    }
+    assert as_json(compared())["deaths"] == []
+    assert "did not come through" not in forms(compared())["text"]
+
+
+def test_verdicts_of_other_worlds_are_marked() -> None:
+    """Columns of different worlds are never beside a verdict as if they were its figures."""
+    for form, text in forms(with_losses(LOSSES)).items():
+        if form == "json":
+            continue
+        told = " ".join(text.split())
+        assert "v1-base 9 of 10, v2-base 8 of 10, v2-v1 7 of 10" in told, form
+        assert "IMPROVED~" in told, form
+    idle = report_lines(with_losses(LOSSES))
+    idle = idle[idle.index("secretmem-idle") :]
+    [row] = [line for line in idle[:8] if "level2_splits" in line]
+    assert [word[-1] for word in row.split()[-3:]] == ["~", "~", "~"]
+    assert "~" not in forms(compared())["text"]
+
+
+def test_an_arm_without_a_boot_says_so() -> None:
+    dead = {(V2, "secretmem-idle", world): "dead" for world in range(1, 11)}
+    found = with_losses(dead)
+    for width in (100, 78):
+        lines = report_lines(found, width)
+        lines = lines[lines.index("secretmem-idle") :]
+        [row] = [line for line in lines[:8] if "level2_splits" in line]
+        assert row.split()[-5:] == ["IMPROVED", "no", "boot", "no", "boot"]
+    cells = [line.split(" | ") for line in markdown_text(found).splitlines() if "v2-base" in line]
+    [mine] = [one for one in cells if one[0] == "| level2_splits (gate)"]
+    assert mine[2:6] == ["-", "-", "splits", "no boot"]
+    assert "INCONCLUSIVE, no block" not in forms(found)["text"]
+
+
+def test_what_boots_but_lacks_a_metric_is_not_called_dead() -> None:
+    """A counter that only the series adds has no value on the reference."""
+    measured = [
+        one
+        if one.variant != BASE
+        else replace(one, values={k: v for k, v in one.values.items() if k != FAULT.source})
+        for one in boots(CENTRES)
+    ]
+    comparison = compare(
+        measured,
+        {name: [SPLITS, FAULT] for name in compared().plan.workloads},
+        pairs_of(BASE, [BASE, V1, V2]),
+        placebo=None,
+    )
+    text = "\n".join(report_lines(replace(compared(), comparison=comparison)))
+    [row] = [line for line in text.splitlines() if "fault_median" in line][:1]
+    assert row.split()[-5:-1] == ["no", "value", "no", "value"]
+    assert "no boot" not in text
+
+
+def test_markdown_says_all_that_the_others_say() -> None:
+    forced = compared().plan.model_copy(update={"forced": True})
+    text = markdown_text(
+        replace(
+            compared(),
+            plan=forced,
+            wanted=90,
+            differences=[Difference(V2, "compiler", "gcc 12", "clang 14")],
+            not_built={V2: "build.compile: mm/x.c:1: `y'\n```\nundeclared"},
+        )
+    )
+    assert "**FORCED: these variants are not comparable:**" in text
+    assert "clang 14" in text
+    # A compiler's words can't end the block that they are in.
+    assert f"**NOT BUILT:** `{V2}`:\n\n````\nbuild.compile: mm/x.c:1: `y'\n```\n" in text
+    assert "profile fast, machine deterministic, 10 worlds each, 80 of 90 boots" in text
+    assert "## Gates\n\nGates (*): 3 tests, p adjusted together (Holm)" in text
+    assert "| v2-v1 | secretmem-fragmented level2_splits | REGRESSED | +9 splits" in text
+    assert "| text bytes | 8,236,970 | 8,238,262 |" in text
+    assert "| new lines | - | 287 |" in text
+    assert "- Placebo (the base, its code moved about): clean" in text
+    assert f"```\n{replace(compared(), plan=forced).again}\n```" in text
+
+
+@pytest.mark.parametrize("width", [100, 78])
+@pytest.mark.parametrize(
+    "news",
+    [
+        ["git:/home/somebody/src/linux@v6.2"],
+        ["debian-6.1+gfp-unmapped@2023-03-08", "debian-6.1+unmapped-alloc@2023-03-08"],
+        [f"tree:/home/somebody/linux-{'x' * 30}{number}" for number in range(5)],
+        ["debian-6.12", "debian-6.6.123"],
+    ],
+)
+def test_long_labels_leave_room_for_the_metrics_names(news: list[str], width: int) -> None:
+    base = "git:/home/somebody/src/linux@v6.1"
+    renamed = dict(zip([V1, V2], news, strict=False)) | {BASE: base, PLACEBO: f"{base}+placebo@v1"}
+    variants = [base, *news]
+    centres = {renamed.get(name, name): CENTRES[name] for name in (BASE, PLACEBO)}
+    centres |= {name: 7.0 + 1e9 * place for place, name in enumerate(news)}
+    measured = boots(centres)
+    plan = compared().plan.model_copy(
+        update={"variants": variants, "control": [base, renamed[PLACEBO]]}
+    )
+    comparison = compare(
+        measured,
+        {name: [SPLITS, FAULT, NOT_RETURNED] for name in plan.workloads},
+        pairs_of(base, variants),
+        placebo=Pair(base, renamed[PLACEBO]),
+    )
+    sizes = {"text_bytes": 12345678, "changed_lines": 1234}
+    shown = replace(
+        compared(),
+        plan=plan,
+        comparison=comparison,
+        footprint=dict.fromkeys(variants, sizes),
+    )
+    *lines, _ = report_lines(shown, width)
+    assert [line for line in lines if len(line) > width] == []
+    tables = sum(line.startswith("  level2_splits") for line in lines)
+    assert tables == sum(line.startswith("  memory_not_returned_at_all") for line in lines) > 0
+    labels = list(shown.labels.values())
+    assert len(set(labels)) == len(labels)
+    for name, label in shown.labels.items():
+        assert f"{label} {name}" in " ".join(" ".join(lines).split())
+
+
+def test_a_comparison_of_what_differs_by_half_a_million_says_so_in_whole_numbers() -> None:
+    text = " ".join(forms(compared({**CENTRES, V1: 474_224.0}))["mail"].split())
+    assert "+473,200 splits" in text or "+473,201 splits" in text or "+473,199 splits" in text
+    for form in forms(compared({**CENTRES, V1: 474_224.0})).values():
+        assert "e+05" not in form

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guest's counter files: vmstat, meminfo, unmapped_alloc, and the pull of them all."""
+"""The guest's counter files: vmstat, meminfo, interrupts and others, and the pull of them all."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from harness.errors import ParseError
 from harness.measure.cache import parse_orders, parse_unmapped_alloc
+from harness.measure.cpa import parse_cpa_stats
+from harness.measure.interrupts import BETWEEN_CPUS, parse_interrupts
 from harness.measure.meminfo import DIRECT_MAP, parse_meminfo
 from harness.measure.pull import PULL_COMMAND, pull_command, split_pull, write_pull
 from harness.measure.vmstat import LEVEL2_SPLITS, LEVEL3_SPLITS, deltas, parse_vmstat
@@ -25,6 +27,25 @@ Order        0      1      2
 Free         3      0      1
 Cached       0      0      2
 Released     1      1      0
+"""
+# As cpastats_show() in arch/x86/mm/pat/set_memory.c of 6.1 and 6.12 prints it.
+CPA_STATS = """\
+1G pages checked:                    3
+1G pages sameprot:                   0
+1G pages preserved:                  1
+2M pages checked:                  270
+2M pages sameprot:                  12
+2M pages preserved:                  4
+4K pages set-checked:             8931
+"""
+ONE_CPU = """\
+           CPU0
+  4:          2   IO-APIC   4-edge      ttyS0
+LOC:        581   Local timer interrupts
+RES:          0   Rescheduling interrupts
+CAL:          0   Function call interrupts
+TLB:          0   TLB shootdowns
+ERR:          0
 """
 names = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 
@@ -83,7 +104,112 @@ def test_cache_round_trip(rows: tuple[list[int], ...]) -> None:
     assert parse_orders(text) == expected
 
 
-@pytest.mark.parametrize("parse", [parse_vmstat, parse_meminfo, parse_unmapped_alloc])
+def test_interrupts_of_a_real_guest() -> None:
+    found = parse_interrupts((DATA / "interrupts.txt").read_text())
+    assert found.cpus == 4
+    assert found.rows["CAL"] == [102, 35, 57, 71]
+    assert found.rows["21"] == [0, 0, 18, 0]
+    assert found.rows["MIS"] == [0]
+    assert found.between_cpus() == {"CAL": 265, "TLB": 5, "RES": 61}
+
+
+def test_one_cpu_sends_no_other_anything() -> None:
+    """What can't be is not none: a figure of 0 would say that a kernel does without flushes."""
+    found = parse_interrupts(ONE_CPU)
+    assert found.rows["LOC"] == [581]
+    assert found.between_cpus() == {}
+
+
+def test_a_device_called_by_a_number_is_no_count() -> None:
+    heading, row = "     CPU0       CPU1       \n", " 30:          5          6  7  8-edge  9\n"
+    assert parse_interrupts(heading + row).rows == {"30": [5, 6]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "CAL: 1 2\n",
+        ONE_CPU.replace("CPU0", "CPUs"),
+        ONE_CPU + "CAL: 1\n",
+        ONE_CPU.replace("581", "58x"),
+        ONE_CPU.replace("CPU0", "CPU0 CPU1 CPU2").replace("581", "581 582"),
+        ONE_CPU + "Local timer interrupts\n",
+    ],
+)
+def test_interrupts_that_fit_no_cpu_are_refused(text: str) -> None:
+    with pytest.raises(ParseError, match="/proc/interrupts"):
+        parse_interrupts(text)
+
+
+@st.composite
+def interrupts(draw: st.DrawFn) -> tuple[int, dict[str, list[int]]]:
+    cpus = draw(st.integers(1, 9))
+    counts = st.lists(st.integers(0, 2**32 - 1), min_size=cpus, max_size=cpus)
+    rows = st.one_of(
+        st.from_regex(r"[1-9][0-9]{0,3}", fullmatch=True), st.sampled_from(["LOC", "NMI"])
+    )
+    return cpus, draw(st.dictionaries(st.one_of(rows, st.sampled_from(BETWEEN_CPUS)), counts))
+
+
+@given(interrupts())
+def test_interrupts_round_trip(drawn: tuple[int, dict[str, list[int]]]) -> None:
+    cpus, rows = drawn
+    heading = " " * 11 + "".join(f"CPU{cpu:<8d}" for cpu in range(cpus))
+    lines = [
+        f"{name:>3}: {''.join(f'{count:10d} ' for count in counts)}  IO-APIC   4-edge      x"
+        for name, counts in rows.items()
+    ]
+    found = parse_interrupts("\n".join([heading, *lines, "ERR: " + f"{7:10d}", ""]))
+    assert found.cpus == cpus
+    assert found.rows == {**rows, "ERR": [7]}
+    expected = {name: sum(rows[name]) for name in BETWEEN_CPUS if name in rows and cpus > 1}
+    assert found.between_cpus() == expected
+
+
+def test_changes_of_attributes_by_size() -> None:
+    assert parse_cpa_stats(CPA_STATS) == {
+        "1G_checked": 3,
+        "1G_sameprot": 0,
+        "1G_preserved": 1,
+        "2M_checked": 270,
+        "2M_sameprot": 12,
+        "2M_preserved": 4,
+        "4K_set_checked": 8931,
+    }
+    assert parse_cpa_stats("") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [CPA_STATS + "2M pages checked: 1\n", CPA_STATS.replace("270", "-1"), "pages checked: 1\n"],
+)
+def test_cpa_stats_of_another_form_are_refused(text: str) -> None:
+    with pytest.raises(ParseError, match="cpa_stats"):
+        parse_cpa_stats(text)
+
+
+@given(
+    st.dictionaries(
+        st.tuples(
+            st.sampled_from(["4K", "2M", "1G", "512G"]),
+            st.from_regex(r"[a-z]{1,9}", fullmatch=True),
+        ),
+        st.integers(0, 2**64 - 1),
+    )
+)
+def test_cpa_stats_round_trip(counts: dict[tuple[str, str], int]) -> None:
+    text = "".join(
+        f"{size} pages {what + ':':<14}{count:17d}\n" for (size, what), count in counts.items()
+    )
+    expected = {f"{size}_{what}": count for (size, what), count in counts.items()}
+    assert parse_cpa_stats(text) == expected
+
+
+@pytest.mark.parametrize(
+    "parse",
+    [parse_vmstat, parse_meminfo, parse_unmapped_alloc, parse_interrupts, parse_cpa_stats],
+)
 @given(text=st.text())
 def test_any_text_is_parsed_or_refused(parse: object, text: str) -> None:
     assert callable(parse)

@@ -13,6 +13,8 @@ from harness.results.measurements import (
     BootRecord,
     CompareFolder,
     StoredPlan,
+    attempts_at,
+    counting,
     dump_record,
     find_folder,
     load_record,
@@ -94,13 +96,84 @@ def test_only_what_is_missing_is_booted() -> None:
     assert still_missing(wanted, known) == wanted[2:]
 
 
-def test_the_last_attempt_counts(tmp_path: Path) -> None:
+INFRA, PANIC, PASS = Outcome.INFRA_QEMU, Outcome.KERNEL_PANIC, Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("attempts", "counts"),
+    [
+        ([(INFRA, 1), (PASS, 2)], (PASS, 2)),
+        ([(INFRA, 3), (PASS, 1)], (PASS, 1)),
+        ([(PASS, 1), (INFRA, 2)], (PASS, 1)),
+        ([(PANIC, 1), (PASS, 2)], (PANIC, 1)),
+        ([(PASS, 1), (PANIC, 2), (PANIC, 3)], (PANIC, 2)),
+        ([(INFRA, 1), (INFRA, 2)], (INFRA, 2)),
+    ],
+)
+def test_only_the_host_s_trouble_is_tried_again(
+    tmp_path: Path, attempts: list[tuple[Outcome, int]], counts: tuple[Outcome, int]
+) -> None:
+    """If this failed, a panic would be gone after a second try, or a good boot be lost."""
     folder = CompareFolder(tmp_path)
     with folder:
-        folder.append(record(outcome=Outcome.INFRA_QEMU))
-        folder.append(record(attempt=2))
+        for outcome, attempt in attempts:
+            folder.append(record(outcome=outcome, attempt=attempt))
     [found] = read_records(folder)
-    assert (found.outcome, found.attempt) == (Outcome.PASS, 2)
+    assert (found.outcome, found.attempt) == counts
+
+
+ARMS = ["base", "v1", "v2"]
+
+
+def block(attempt: int, *outcomes: Outcome, number: int = 1) -> list[BootRecord]:
+    boots = [Boot(name, "idle-boot", number) for name in ARMS]
+    return [record(*each, attempt) for each in zip(boots, outcomes, strict=False)]
+
+
+def attempts(records: list[BootRecord]) -> dict[str, tuple[Outcome, int]]:
+    return {one.boot.variant: (one.outcome, one.attempt) for one in counting(records, ARMS)}
+
+
+def test_a_block_is_of_one_attempt() -> None:
+    """If this failed, boots of different hours would be held against each other."""
+    first, second = block(1, PASS, INFRA, PASS), block(2, PASS, PASS, PASS)
+    assert attempts(first + second) == dict.fromkeys(ARMS, (PASS, 2))
+    # Nor is a good block given up for the next attempt at it.
+    third = block(3, PASS, INFRA, INFRA)
+    assert attempts(second + third)["base"] == (PASS, 2)
+
+
+def test_a_block_that_never_was_whole_does_not_count() -> None:
+    first, second = block(1, PASS, INFRA, PASS), block(2, INFRA, PASS)
+    assert attempts(first + second) == {"base": (INFRA, 2), "v1": (INFRA, 1)}
+
+
+def test_a_death_in_a_block_that_was_repeated_counts() -> None:
+    first, second = block(1, INFRA, PASS, PANIC), block(2, PASS, PASS, PASS)
+    assert attempts(first + second) == {"base": (PASS, 2), "v1": (PASS, 2), "v2": (PANIC, 1)}
+
+
+def test_whole_blocks_are_missing_as_a_whole() -> None:
+    wanted = [one.boot for number in (1, 2) for one in block(1, PASS, PASS, PASS, number=number)]
+    known = block(1, PASS, PASS, number=1) + block(1, PASS, PASS, PASS, number=2)
+    assert still_missing(wanted, known) == [wanted[2]]
+    assert still_missing(wanted, known, whole=True) == wanted[:3]
+
+
+def test_attempts_are_counted(tmp_path: Path) -> None:
+    folder = CompareFolder(tmp_path)
+    with folder:
+        for attempt in (1, 2):
+            folder.append(record(outcome=INFRA, attempt=attempt))
+    assert attempts_at(folder) == {BOOT: 2}
+
+
+def test_one_process_boots_for_a_folder(tmp_path: Path) -> None:
+    """If this failed, two would remove each other's files."""
+    with CompareFolder(tmp_path), pytest.raises(UserError, match="another patchbed boots"):
+        CompareFolder(tmp_path).__enter__()
+    with CompareFolder(tmp_path):
+        pass
 
 
 def test_folders_of_boots_do_not_meet(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -248,6 +249,45 @@ def test_a_patch_that_does_not_build_shares_the_blame() -> None:
     steps = steps_of(found.plan, {}, found.not_built)
     assert steps[3] == Step(3, "Document it", VARIANTS[3], "", 3)
     assert steps[4].first == 3
+
+
+def test_a_patch_after_which_boots_are_lost_is_marked() -> None:
+    """Patch 2 is judged by the worlds that both came through, and patch 3 has none."""
+    lost = {(VARIANTS[2], 1), *((VARIANTS[3], world) for world in range(1, 7))}
+    whole = compared(ALL)
+    boots = [
+        replace(one, outcome=Outcome.KERNEL_PANIC, values={}, title="dead")
+        if (one.variant, one.block) in lost
+        else one
+        for one in whole.boots
+    ]
+    comparison = compare(
+        boots,
+        {WORKLOAD: [SPLITS, REACH]},
+        pairs_for(whole.plan, VARIANTS, {}),
+        placebo=Pair("mini", "mini+placebo@v1"),
+        gates=[(WORKLOAD, "level2_splits")],
+    )
+    text = "\n".join(report_lines(replace(whole, comparison=comparison, boots=boots)))
+    rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("    ")}
+    assert rows["2"].endswith("INCONCL.~ 6")
+    assert rows["3"].endswith("no boot")
+    assert "~" not in rows["1"]
+    assert "~ only worlds that both came through count: patch 2 5 of 6;" in text
+    assert "v1:3 secretmem-fragmented: 6 x kernel.panic: dead (world 1 first)" in text
+
+
+@pytest.mark.parametrize("width", [100, 78])
+def test_sizes_of_every_kind_have_room(width: int) -> None:
+    sizes = dict.fromkeys(("text_bytes", "data_bytes", "bss_bytes"), 12_345_678)
+    sizes |= dict.fromkeys(("new_lines", "changed_lines", "changed_files"), 12_345)
+    sizes |= {"gfp_bits": 1, "page_flags": 1}
+    shown = replace(compared(ALL), footprint=dict.fromkeys(VARIANTS, sizes))
+    lines = report_lines(shown, width)
+    start = lines.index("What it costs who does not use it, bytes and lines after each patch:")
+    table = lines[start + 1 : start + 8]
+    assert max(map(len, table)) <= width
+    assert [line.split()[0] for line in table[2:]] == ["base", "1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("width", [100, 78])

@@ -104,7 +104,7 @@ def test_exact_means_any_difference() -> None:
     assert found([9.0] * 6).verdict is Verdict.REGRESSED
     assert found([1.0] * 6).verdict is Verdict.IMPROVED
     assert found(base).verdict is Verdict.EQUIVALENT
-    assert "39% of boots" in found(base).reason
+    assert "at most 39% would differ" in found(base).reason
     once = found([6.0, 5, 5, 5, 5, 5])
     assert once.verdict is Verdict.INCONCLUSIVE
     assert once.needed > 6
@@ -131,6 +131,34 @@ def test_latency_is_a_ratio_of_medians() -> None:
     assert evidence.effect / evidence.reference == pytest.approx(-0.2)
     assert evidence.interval is not None
     assert evidence.interval.high / evidence.reference < -0.15
+
+
+def test_a_latency_is_not_called_better_where_most_of_its_mean_is_worse() -> None:
+    """If this failed, 9 worlds of 20 that take five times as long would be an improvement."""
+    base = [1000.0] * 20
+    new = [900.0] * 11 + [5000.0] * 9
+    evidence = assess(LATENCY, blocks(base, new), (), seed=1)
+    assert evidence.effect == -100
+    assert evidence.p == 1
+    assert verdict(LATENCY, base, new).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_latency_s_verdict_needs_an_interval_on_one_side() -> None:
+    """A quarter of the worlds decides the test of the mean, the median's interval includes 0."""
+    base = [1000.0 + one for one in range(16)]
+    new = [one * 0.93 for one in base[:9]] + [one * 1.002 for one in base[9:]]
+    evidence = assess(LATENCY, blocks(base, new), (), seed=1)
+    assert evidence.p < 0.05
+    assert evidence.interval is not None
+    assert evidence.interval.low < 0 < evidence.interval.high
+    assert not verdict(LATENCY, base, new).verdict.differs
+
+
+@pytest.mark.parametrize("ratio", [0.8, 1.25])
+def test_a_latency_s_verdict_is_its_medians(ratio: float) -> None:
+    base = [1000.0, 1010, 990, 1020, 980, 1000, 1005, 100000]
+    found = verdict(LATENCY, base, [one * ratio for one in base])
+    assert found.verdict is (Verdict.IMPROVED if ratio < 1 else Verdict.REGRESSED)
 
 
 @pytest.mark.parametrize(
@@ -194,8 +222,36 @@ def test_a_whole_comparison() -> None:
     assert {one.evidence.kind for one in others} == {MetricClass.EXACT}
     [kept] = found.kept
     assert kept.share == pytest.approx(0.8, abs=0.01)
+    assert kept.share is not None
     assert kept.interval is not None
     assert 0.79 < kept.interval.low <= kept.share <= kept.interval.high < 0.81
+
+
+def test_what_never_differs_does_not_hide_an_alarm() -> None:
+    """If this failed, the placebo would be clean whatever it does to a counter or two."""
+    still = {f"vmstat.still_{number}": 7.0 for number in range(2000)}
+    base = [
+        Measured(
+            BASE, "w", number, Outcome.PASS, {"vmstat.odd": 100.0 + NOISE[number % 10], **still}
+        )
+        for number in range(20)
+    ]
+    new = [
+        Measured(PLACEBO, "w", one.block, one.outcome, {**one.values, "vmstat.odd": 300.0})
+        for one in base
+    ]
+    found = compare([*base, *new], {"w": []}, [], placebo=Pair(BASE, PLACEBO))
+    assert [one.metric.name for one in found.false_alarms] == ["vmstat.odd"]
+
+
+def test_what_is_kept_of_a_latency_is_kept_by_medians() -> None:
+    """If this failed, one world that is far off would decide what the table does not show."""
+    arms = [{block: [value + block] for block in range(15)} for value in (1000.0, 500.0, 600.0)]
+    arms[2][14] = [90000.0]
+    share, interval = kept_share(*arms, by_median=True)
+    assert share == pytest.approx(0.8)
+    assert interval is not None
+    assert 0.7 < interval.low <= interval.high < 0.9
 
 
 def test_no_gain_is_never_kept() -> None:
@@ -237,6 +293,8 @@ def test_gates_are_few() -> None:
     pairs = pairs_of(BASE, [BASE, V1, V2])
     assert choose_gates(metrics, pairs) == [("a", "splits"), ("a", "other")]
     assert len(choose_gates(metrics, pairs[:1])) == 3
+    # Without any, nothing would be decided.
+    assert choose_gates(metrics, pairs * 3) == [("a", "splits")]
 
 
 def test_gates_are_held_to_a_stricter_level_together() -> None:

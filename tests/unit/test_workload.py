@@ -26,7 +26,9 @@ from harness.paths import TESTCASES
 
 ALL = list_workloads(TESTCASES)
 SPANS = ("", "at", "end")
-SOURCE = re.compile(r"^(?:(at|end):)?(vmstat|meminfo|leaves|cache|out)\.[A-Za-z0-9_()]+$")
+SOURCE = re.compile(
+    r"^(?:(at|end):)?(vmstat|meminfo|leaves|cache|interrupts|cpa|out)\.[A-Za-z0-9_()]+$"
+)
 
 TABLES = """---[ Low Kernel Mapping ]---
 0xffff888000000000-0xffff888000200000           2M     RW                 GLB NX pte
@@ -70,6 +72,14 @@ def test_a_metric_that_is_printed_is_printed_by_its_phase(name: str) -> None:
         wanted = phases[span]
         if source.startswith("out.") or span == "end":
             assert any(step.phase == wanted for step in workload.file.steps), metric.name
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_splits_of_both_sizes_are_those_of_the_same_time(name: str) -> None:
+    """Else a 1G mapping that falls when all is given back is missing beside its 2M ones."""
+    sources = [one.source for one in load_workload(name, TESTCASES).metrics]
+    spans = {one.rpartition(":")[0] for one in sources if re.search(r"level[23]_splits$", one)}
+    assert len(spans) < 2
 
 
 def test_the_world_decides_what_is_drawn_and_nothing_else() -> None:
@@ -210,6 +220,35 @@ def test_values_are_what_changed() -> None:
     # Totals of the boot, and sizes that nobody asked for, are left out.
     assert not [name for name in values if name.startswith("at:")]
     assert "meminfo.MemFree" not in values
+
+
+def pulled(cpus: int) -> dict[str, bytes]:
+    """Return a pull of a guest whose kernel counts flushes."""
+    heading = " " * 11 + "".join(f"CPU{cpu:<8d}" for cpu in range(cpus))
+    row = "".join(f"{10 + cpu:10d} " for cpu in range(cpus))
+    texts = {
+        "/proc/vmstat": "nr_tlb_remote_flush 7\nnr_tlb_remote_flush_received 9\n"
+        "nr_tlb_local_flush_all 3\n",
+        "/proc/interrupts": f"{heading}\nLOC: {row}  Local timer interrupts\n"
+        f"CAL: {row}  Function call interrupts\n",
+        "/sys/kernel/debug/x86/cpa_stats": "2M pages preserved:   4\n",
+    }
+    assert set(texts) <= set(PULLED)
+    return {path: text.encode() for path, text in texts.items()}
+
+
+def test_what_cpus_ask_of_each_other_is_counted() -> None:
+    assert snapshot(pulled(cpus=3)) == {
+        "vmstat.nr_tlb_remote_flush": 7,
+        "vmstat.nr_tlb_remote_flush_received": 9,
+        "vmstat.nr_tlb_local_flush_all": 3,
+        "interrupts.CAL": 33,
+        "cpa.2M_preserved": 4,
+    }
+
+
+def test_on_one_cpu_there_are_no_remote_flushes_to_count() -> None:
+    assert snapshot(pulled(cpus=1)) == {"vmstat.nr_tlb_local_flush_all": 3, "cpa.2M_preserved": 4}
 
 
 def test_a_pull_counts_the_direct_map() -> None:
