@@ -30,11 +30,22 @@ class VariantResult(_Model):
     unexpected: list[str] = []
 
 
+class Inputs(_Model):
+    """Digests of what a step is done with.
+
+    `kernels` is of the sources, the patches and the configurations, with the known issues; `tests`
+    of the testcases and the harness, with the storms' length.
+    """
+
+    kernels: str
+    tests: str
+
+
 class StepResult(_Model):
-    """What a step came to in the run at `folder`; `inputs` is a digest of what it was done with."""
+    """What a step came to in the run at `folder`, done with `inputs`."""
 
     step: str
-    inputs: str
+    inputs: Inputs
     folder: str
     exit_code: int
     seconds: float
@@ -65,6 +76,23 @@ def load_done(path: Path) -> Done:
 def save_done(path: Path, done: Done) -> None:
     """Write what is to be remembered: whole or not at all."""
     replace_text(path, done.model_dump_json(indent=1) + "\n")
+
+
+def recorded(record: Done, done: Done) -> Done:
+    """Return `record` with what was settled here in its place, and no places of this machine."""
+    here = {
+        name: result.model_copy(update={"folder": Path(result.folder).name})
+        for name, result in done.steps.items()
+        if result.settled
+    }
+    return Done(steps={**record.steps, **here})
+
+
+def changed(result: StepResult, inputs: Inputs) -> list[str]:
+    """Return what of a step's inputs is no longer what the result was found with, in words."""
+    was = result.inputs
+    parts = [("kernels", was.kernels, inputs.kernels), ("tests", was.tests, inputs.tests)]
+    return [what for what, then, now in parts if then != now]
 
 
 def variant_results(results: Results) -> list[VariantResult]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.outcomes import Outcome
 from harness.report.words import duration
-from verification.step_result import StepResult, VariantResult
+from verification.step_result import Inputs, StepResult, VariantResult, changed
 from verification.steps import Step
 
 _MOST_SHOWN = 12
@@ -32,15 +32,26 @@ After Ctrl-C, a kill or a reboot the next call goes on with the step that was cu
 are in the cache. A run's folder is beside those of `patchbed run`, for `patchbed report`. The exit
 code is 1 if a step has an outcome that is not expected, 3 if the host was in the way.
 
+`--write` keeps the results in `verification/found.json` too. A step that was not done on this
+machine has its row from there. The last column says what is no longer as it was then: the *kernels*
+(sources, patches, configurations, known issues) or the *tests* (testcases, harness).
+
 """
 
 
-def document(steps: Sequence[Step], results: Mapping[str, StepResult]) -> str:
-    """Return docs/verification.md; a step that was not done has a row that says so."""
-    rows = [row for step in steps for row in _rows(step, results.get(step.name))]
+def document(
+    steps: Sequence[Step], results: Mapping[str, StepResult], inputs: Mapping[str, Inputs]
+) -> str:
+    """Return docs/verification.md; a step that was not done has a row that says so.
+
+    `inputs` are what each step that was done would be done with now.
+    """
+    rows = [
+        row for step in steps for row in _rows(step, results.get(step.name), inputs.get(step.name))
+    ]
     table = [
-        "| variant | profile | pass | skip | xfail | other | took | on |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| variant | profile | pass | skip | xfail | other | took | on | changed since |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- | --- |",
         *rows,
     ]
     text = f"{_HEAD}## The last results\n\n" + "\n".join(table) + "\n"
@@ -54,15 +65,16 @@ def document(steps: Sequence[Step], results: Mapping[str, StepResult]) -> str:
     return text + ("\nNot as expected:\n\n" + "\n".join(wrong) + "\n" if wrong else "")
 
 
-def _rows(step: Step, result: StepResult | None) -> list[str]:
+def _rows(step: Step, result: StepResult | None, inputs: Inputs | None) -> list[str]:
     profiles = ", ".join(step.profiles)
     if result is None:
-        return [f"| `{variant}` | {profiles} | not run | | | | | |" for variant in step.variants]
+        return [f"| `{variant}` | {profiles} | not run | | | | | | |" for variant in step.variants]
+    since = ", ".join(changed(result, inputs)) if inputs else ""
     rows = []
     for number, one in enumerate(result.variants):
         told = " | ".join(str(count) for count in counts(one))
         took = duration(result.seconds) if number == 0 else ""
-        rows.append(f"| `{one.variant}` | {profiles} | {told} | {took} | {result.day} |")
+        rows.append(f"| `{one.variant}` | {profiles} | {told} | {took} | {result.day} | {since} |")
     return rows
 
 

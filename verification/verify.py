@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +33,11 @@ from verification.child import run_child
 from verification.digest import HARNESS, digest_folders
 from verification.step_result import (
     Done,
+    Inputs,
     StepResult,
     load_done,
     overall,
+    recorded,
     save_done,
     variant_results,
 )
@@ -43,6 +45,8 @@ from verification.step_table import document, lines
 from verification.steps import PROFILES, Step, choose, make_steps
 
 DOCUMENT = paths.PROJECT / "docs" / "verification.md"
+# What was found on any machine: the document's rows.
+RECORD = paths.PROJECT / "verification" / "found.json"
 _SERIES = "gfp-unmapped"
 _BASES = ("debian-6.1", "debian-6.12")
 
@@ -80,20 +84,20 @@ class Setting:
     def runs(self) -> Path:
         return self.file.resolve().parent / "runs"
 
-    def rest(self) -> str:
+    def tests(self) -> str:
         """Return a digest of what all steps depend on."""
         testcases = self.file.resolve().parent / self.settings.paths.testcases
         return digest_json([digest_folders([testcases, *HARNESS]), self.stress])
 
-    def inputs(self, step: Step, rest: str, listen: Listener) -> str:
-        """Return a digest of all that decides what a step finds; `rest` is what `rest` gave."""
+    def inputs(self, step: Step, tests: str, listen: Listener) -> Inputs:
+        """Return digests of all that decides what a step finds; `tests` is what `tests` gave."""
         where = Where(series=self.series, bases=self.settings.bases)
         kernels = []
         for variant in step.variants:
             request, _ = plan_build(parse(variant), step.profiles[0], listen=listen, where=where)
             issues = request.series.facts.model_dump(mode="json") if request.series else {}
             kernels.append([request.inputs(), issues])
-        return digest_json([kernels, rest, step.profiles])
+        return Inputs(kernels=digest_json([kernels, step.profiles]), tests=tests)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -112,8 +116,8 @@ def main(arguments: argparse.Namespace) -> int:
     state = cache.root / "verify" / "state.json"
     with terminable(), cache.hold("verify", command_name(), _waiting), Progress() as progress:
         done = load_done(state)
-        rest = setting.rest()
-        inputs = {step.name: setting.inputs(step, rest, progress) for step in chosen}
+        tests = setting.tests()
+        inputs = {step.name: setting.inputs(step, tests, progress) for step in chosen}
         todo = [
             step
             for step in chosen
@@ -121,12 +125,14 @@ def main(arguments: argparse.Namespace) -> int:
         ]
         if not arguments.list:
             _work(todo, inputs, done, setting, progress, state)
+        if arguments.write:
+            _write(every, done, lambda step: setting.inputs(step, tests, progress))
     if arguments.list:
         names = {step.name for step in todo}
         told = (f"{step.name}: {'to do' if step.name in names else 'done'}" for step in chosen)
         sys.stdout.writelines(f"{line}\n" for line in told)
         return 0
-    return _report(every, chosen, done, arguments)
+    return _report(chosen, done, arguments)
 
 
 def _steps(setting: Setting, series: str) -> list[Step]:
@@ -136,7 +142,7 @@ def _steps(setting: Setting, series: str) -> list[Step]:
     return make_steps(_BASES, group_profiles(PROFILES), versions)
 
 
-def _is_done(result: StepResult | None, inputs: str) -> bool:
+def _is_done(result: StepResult | None, inputs: Inputs) -> bool:
     return result is not None and result.settled and result.inputs == inputs
 
 
@@ -146,7 +152,7 @@ def _waiting(holder: str) -> None:
 
 def _work(
     todo: Sequence[Step],
-    inputs: dict[str, str],
+    inputs: dict[str, Inputs],
     done: Done,
     setting: Setting,
     listen: Listener,
@@ -184,7 +190,7 @@ def _say(listen: Listener, text: str) -> None:
     listen(Message(level="info", text=text))
 
 
-def _do(step: Step, inputs: str, setting: Setting, listen: Listener) -> StepResult:
+def _do(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> StepResult:
     """Do one step."""
     options = ["--config", str(setting.file), "--profile", ",".join(step.profiles)]
     for variant in step.variants:
@@ -215,15 +221,19 @@ def _do(step: Step, inputs: str, setting: Setting, listen: Listener) -> StepResu
     )
 
 
-def _report(
-    every: Sequence[Step], chosen: Sequence[Step], done: Done, arguments: argparse.Namespace
-) -> int:
+def _write(every: Sequence[Step], done: Done, inputs: Callable[[Step], Inputs]) -> None:
+    """Write the document, and what it is made of."""
+    record = recorded(load_done(RECORD), done)
+    now = {step.name: inputs(step) for step in every if step.name in record.steps}
+    save_done(RECORD, record)
+    DOCUMENT.write_text(document(every, record.steps, now), encoding="utf-8")
+
+
+def _report(chosen: Sequence[Step], done: Done, arguments: argparse.Namespace) -> int:
     found = [done.steps[step.name] for step in chosen]
     if arguments.json:
         facts = [result.model_dump(mode="json") for result in found]
         sys.stdout.write(json.dumps(facts, indent=1) + "\n")
     else:
         sys.stdout.writelines(f"{line}\n" for line in lines(chosen, done.steps))
-    if arguments.write:
-        DOCUMENT.write_text(document(every, done.steps), encoding="utf-8")
     return overall(found)

@@ -19,16 +19,19 @@ from verification import child, step_table, verify
 from verification.digest import digest_folders
 from verification.step_result import (
     Done,
+    Inputs,
     StepResult,
     VariantResult,
     load_done,
     overall,
+    recorded,
     save_done,
     variant_results,
 )
 from verification.steps import PROFILES, Step, choose, make_steps
 
 RECORDED = Path(__file__).parent / "data" / "recorded-events.jsonl"
+INPUTS = Inputs(kernels="k", tests="t")
 STEPS = [
     Step("debian-6.1", ("fast",), ("debian-6.1", "debian-6.1+s@v1")),
     Step("debian-6.1", ("wide", "numa"), ("debian-6.1",)),
@@ -44,7 +47,7 @@ def a_result(step: str, code: int = 0, folder: str = "/nowhere", seconds: float 
     )
     return StepResult(
         step=step,
-        inputs="i",
+        inputs=INPUTS,
         folder=folder,
         exit_code=code,
         seconds=seconds,
@@ -138,12 +141,40 @@ def test_what_is_left_is_estimated_from_what_was_done() -> None:
 
 
 def test_the_table_has_a_row_for_every_variant() -> None:
-    text = step_table.document(STEPS, {"debian-6.1/fast": a_result("debian-6.1/fast")})
-    assert f"| `debian-6.1` | fast | 5 | 3 | 1 | 1 | {duration(60)} | 2026-01-01 |" in text
+    results = {"debian-6.1/fast": a_result("debian-6.1/fast")}
+    text = step_table.document(STEPS, results, {"debian-6.1/fast": INPUTS})
+    assert f"| `debian-6.1` | fast | 5 | 3 | 1 | 1 | {duration(60)} | 2026-01-01 |  |" in text
     assert "| `debian-6.1` | wide, numa | not run |" in text
     assert "- `debian-6.1`, fast: a/U1-x: fail: it does" in text
-    lines = step_table.lines(STEPS, {"debian-6.1/fast": a_result("debian-6.1/fast")})
+    lines = step_table.lines(STEPS, results)
     assert lines[1].split() == ["debian-6.1", "fast", "5", "3", "1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (Inputs(kernels="k2", tests="t"), "kernels"),
+        (Inputs(kernels="k", tests="t2"), "tests"),
+        (Inputs(kernels="k2", tests="t2"), "kernels, tests"),
+    ],
+)
+def test_a_row_says_what_has_changed_since(now: Inputs, told: str) -> None:
+    results = {"debian-6.1/fast": a_result("debian-6.1/fast")}
+    text = step_table.document(STEPS, results, {"debian-6.1/fast": now})
+    assert f"| 2026-01-01 | {told} |" in text
+
+
+def test_what_was_found_on_other_machines_stays_on_record(tmp_path: Path) -> None:
+    folder = tmp_path / "20260101-000000-0001"
+    folder.mkdir()
+    (folder / "events.jsonl").touch()
+    record = Done(steps={"a": a_result("a", folder="then"), "b": a_result("b", folder="then")})
+    here = {"b": a_result("b", folder=str(folder)), "c": a_result("c", 3, folder=str(folder))}
+    found = recorded(record, Done(steps=here)).steps
+    assert {name: result.folder for name, result in found.items()} == {
+        "a": "then",
+        "b": folder.name,
+    }
 
 
 def test_a_digest_changes_with_names_and_contents(tmp_path: Path) -> None:
@@ -177,11 +208,11 @@ def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> verify.Setting:
 
 def test_steps_are_remembered_as_they_are_done(tmp_path: Path, setting: verify.Setting) -> None:
     done, state = Done(), tmp_path / "state.json"
-    inputs = {step.name: "inputs" for step in STEPS}
+    inputs = {step.name: INPUTS for step in STEPS}
     verify._work(STEPS[:1], inputs, done, setting, lambda _: None, state)
     result = load_done(state).steps["debian-6.1/fast"]
     assert result.settled
-    assert result.inputs == "inputs"
+    assert result.inputs == INPUTS
     assert Path(result.folder).parent == tmp_path / "runs"
     assert result.variants
     said = (tmp_path / "cache/patchbed/verify/debian-6.1-fast.log").read_text(encoding="utf-8")
@@ -194,5 +225,5 @@ def test_a_run_that_does_not_begin_stops_the_verification(
     monkeypatch.setattr(child, "run_argv", lambda _: [sys.executable, "-c", "raise SystemExit(2)"])
     with pytest.raises(InfrastructureError, match="ended with 2"):
         verify._work(
-            STEPS[:1], {"debian-6.1/fast": "i"}, Done(), setting, lambda _: None, tmp_path / "s"
+            STEPS[:1], {"debian-6.1/fast": INPUTS}, Done(), setting, lambda _: None, tmp_path / "s"
         )
