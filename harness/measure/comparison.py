@@ -45,7 +45,10 @@ _UNDECLARED = Smallest(absolute=1, relative=0.1)
 
 @dataclass(frozen=True)
 class Measured:
-    """One boot: of which variant, doing what, in which block, how it ended, and its values."""
+    """One boot: of which variant, doing what, in which block, how it ended, and its values.
+
+    `splits` are those of 2M mappings by percent of the work done; no verdict is about them.
+    """
 
     variant: str
     workload: str
@@ -53,6 +56,7 @@ class Measured:
     outcome: Outcome
     values: Mapping[str, float] = field(default_factory=dict)
     title: str = ""
+    splits: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

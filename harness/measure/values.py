@@ -39,6 +39,8 @@ from harness.measure.workload import AFTER, BEFORE, END, Workload
 _REMOTE_FLUSHES = "vmstat.nr_tlb_remote_"
 _OUT = re.compile(r"^([a-z][a-z0-9_]*) ([0-9]{1,19})$", re.ASCII | re.MULTILINE)
 
+_SPLITS = re.compile(r"^at ([0-9]{1,3}) ([0-9]{1,19})$", re.ASCII | re.MULTILINE)
+
 
 def values_of(workload: Workload, result: ScriptResult) -> dict[str, float]:
     """Return the values of a boot that came through, by name.
@@ -93,6 +95,25 @@ def _worth_keeping(name: str, *, worked: bool) -> bool:
     if worked and span == "at":
         return False
     return not source.startswith("meminfo.") or source.startswith("meminfo.DirectMap")
+
+
+def splits_of(workload: Workload, result: ScriptResult) -> dict[int, int]:
+    """Return how many 2M mappings of the direct map the work had split, by percent of it done.
+
+    That is what a step of the work says in lines "at PERCENT SPLITS", its splits since the kernel
+    booted, less those at 0 percent.
+    """
+    phases = {step.name: step.phase for step in workload.file.steps}
+    said = [
+        step.completed.stdout.decode(errors="replace")
+        for step in result.steps
+        if phases.get(step.name) == "work" and step.completed is not None
+    ]
+    counts = {
+        int(percent): int(splits) for text in said for percent, splits in _SPLITS.findall(text)
+    }
+    first = counts.get(0)
+    return {} if first is None else {percent: one - first for percent, one in counts.items()}
 
 
 def snapshot(files: Mapping[str, bytes]) -> dict[str, float]:

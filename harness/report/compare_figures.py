@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from harness.errors import InfrastructureError
 from harness.measure.metric import Metric
@@ -21,6 +22,7 @@ from harness.results.run_folder import disk_error
 # 2M mappings split into 4K: by the work, and where there is none since the kernel booted.
 _COUNTER = "vmstat.direct_map_level2_splits"
 _SPLITS = (_COUNTER, f"at:{_COUNTER}")
+_DONE = "% done"
 
 Figure = MapFigure | SeriesFigure | StripFigure
 
@@ -58,6 +60,10 @@ def _figures(compared: Compared, workload: str) -> Iterator[NamedFigure]:
     series = series_figure(title, values.of(source), labels, compared.block_word)
     if series is not None:
         yield NamedFigure(f"splits-{_slug(workload)}", "series", workload, series)
+    title = f"{workload}: splits as the work goes on, on the average of {compared.block_word}s"
+    over_time = series_figure(title, values.splits(), labels, _DONE)
+    if over_time is not None:
+        yield NamedFigure(f"splits-over-time-{_slug(workload)}", "series", workload, over_time)
     for metric in metrics:
         title = f"{metric.name} ({metric.unit})" if metric.unit else metric.name
         strip = strip_figure(title, values.of(metric.source), labels)
@@ -92,6 +98,17 @@ class _Values:
             if source in boot.values and boot.variant in values:
                 values[boot.variant][boot.block] = boot.values[source]
         return values
+
+    def splits(self) -> Mapping[str, Mapping[int, float]]:
+        """Return how many 2M mappings were split, by percent of the work done: the mean."""
+        counts: dict[str, dict[int, list[int]]] = {variant: {} for variant in self._variants}
+        for boot in self._boots:
+            for percent, splits in boot.splits.items():
+                counts.get(boot.variant, {}).setdefault(percent, []).append(splits)
+        return {
+            variant: {percent: fmean(mine[percent]) for percent in sorted(mine)}
+            for variant, mine in counts.items()
+        }
 
 
 def figure_texts(figures: Sequence[NamedFigure]) -> dict[str, str]:

@@ -73,7 +73,8 @@ class Boot:
 class BootRecord:
     """What came of one boot. `attempt` counts from 1: the host's trouble is tried again.
 
-    `same` tells of a repetition whether it gave the same bytes as the first.
+    `same` tells of a repetition whether it gave the same bytes as the first, None where there was
+    no first to hold it against.
     """
 
     boot: Boot
@@ -83,12 +84,24 @@ class BootRecord:
     seconds: float = 0.0
     same: bool | None = None
     values: dict[str, float] = field(default_factory=dict)
+    splits: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it need not be booted again: it tells of the kernel, or checks the instrument."""
+        return not self.outcome.infrastructure and not (self.boot.repetition and self.same is None)
 
     @property
     def measured(self) -> Measured:
         boot = self.boot
         return Measured(
-            boot.variant, boot.workload, boot.block, self.outcome, self.values, self.title
+            boot.variant,
+            boot.workload,
+            boot.block,
+            self.outcome,
+            self.values,
+            self.title,
+            self.splits,
         )
 
 
@@ -218,7 +231,8 @@ def counting(records: Sequence[BootRecord], arms: Sequence[str] = ()) -> list[Bo
     """Return the record that counts of each boot, of all attempts at it.
 
     What the kernel under test died of counts, whatever came later: only the host's trouble is
-    tried again. A good boot counts before the host's trouble, and the last good one of all. Of a
+    tried again. A good boot counts before the host's trouble, and the last good one of all. A
+    repetition that there was nothing to hold against is no better than the host's trouble. Of a
     block that has to be whole, see `read_records`, what came through in no attempt together does
     not count.
     """
@@ -242,7 +256,7 @@ def counting(records: Sequence[BootRecord], arms: Sequence[str] = ()) -> list[Bo
 
 def _weight(record: BootRecord) -> tuple[int, int]:
     """Return what orders the attempts at a boot: of the kernel's deaths the first counts."""
-    if record.outcome.infrastructure:
+    if not record.settled:
         return 0, record.attempt
     return (1, record.attempt) if record.outcome is Outcome.PASS else (2, -record.attempt)
 
@@ -301,6 +315,7 @@ def dump_record(record: BootRecord) -> str:
             "seconds": round(record.seconds, 2),
             "same": record.same,
             "values": record.values,
+            **({"splits": record.splits} if record.splits else {}),
         }
     )
 
@@ -325,6 +340,7 @@ def load_record(line: str) -> BootRecord:
         float(data["seconds"]),
         data["same"],
         dict(data["values"]),
+        {int(percent): int(splits) for percent, splits in data.get("splits", {}).items()},
     )
 
 
@@ -333,9 +349,10 @@ def still_missing(
 ) -> list[Boot]:
     """Return the boots of a plan that nothing is known of, or that the host kept from ending.
 
-    With `whole` blocks, all boots of a block in which one is missing.
+    So is a repetition that there was nothing to hold against. With `whole` blocks, all boots of a
+    block in which one is missing.
     """
-    known = {record.boot for record in records if not record.outcome.infrastructure}
+    known = {record.boot for record in records if record.settled}
     missing = [boot for boot in wanted if boot not in known]
     if not whole:
         return missing

@@ -27,7 +27,7 @@ from harness.results.measurements import Boot, CompareFolder, StoredPlan
 from harness.run.compare_local import NotBuilt, Places, Ready, ending, prepare, run_steps
 
 # Has kprobes and histograms; what is measured has another profile, and is booted apart.
-PROFILE = "wide"
+PROFILE = "trace"
 
 
 def begin_attribution(folder: CompareFolder, plan: StoredPlan) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import threading
@@ -32,7 +31,7 @@ from harness.kernel.request import Where
 from harness.kernel.series import load_series
 from harness.kernel.variant import Variant, parse
 from harness.measure.comparability import Circumstances, defined_symbols, own_symbols
-from harness.measure.values import values_of
+from harness.measure.values import splits_of, values_of
 from harness.measure.workload import Workload
 from harness.outcomes import Outcome
 from harness.results.measurements import (
@@ -43,7 +42,7 @@ from harness.results.measurements import (
     attempts_at,
     read_records,
 )
-from harness.run.local import guest_files, modules_for
+from harness.run.local import guest_files, guests_at_once, modules_for
 
 # What leaves a deterministic guest, and so has to be the same when it is booted again.
 _REPEATABLE = ("console.log", "results.raw")
@@ -269,27 +268,30 @@ class LocalBoots:
     _cancelled: threading.Event = field(default_factory=threading.Event)
 
     def execute(self, missing: Sequence[Boot]) -> None:
-        """Boot `missing`, in order; what the host fails in is tried again, twice at most.
+        """Boot `missing`, in order; what the host fails in is tried again, three attempts in all.
 
-        On a deterministic machine that is the boot alone, which is the same whenever it is
-        booted; on others the whole block. Those are booted one after the other, where `at_once`
-        says nothing else: guests side by side would measure each other.
+        Attempts of earlier calls count; one more there is in any case. On a deterministic machine
+        the boot alone is tried again, which is the same whenever it is booted; on others the whole
+        block. Those are booted one after the other, where `at_once` says nothing else: guests side
+        by side would measure each other.
 
         Raises:
             KeyboardInterrupt: cancelled; what came through is kept, no guest is left.
             InfrastructureError: the disk is full.
         """
-        cores = os.cpu_count() or 1 if self._deterministic else 1
-        at_once = self.at_once or max(1, min(len(missing), cores))
+        room = guests_at_once(measured_machine(self.plan).memory_mib) if self._deterministic else 1
+        at_once = self.at_once or max(1, min(len(missing), room))
         # Last, when what they are held against is there.
         checks = [boot for boot in missing if boot.repetition]
         self._try([boot for boot in missing if not boot.repetition], at_once)
         self._try(checks, at_once)
 
     def _try(self, boots: Sequence[Boot], at_once: int) -> None:
-        for _ in range(_MOST_ATTEMPTS):
+        while boots:
             failed = self._round(boots, at_once)
-            boots = failed if self._deterministic else _with_blocks(failed, boots)
+            again = failed if self._deterministic else _with_blocks(failed, boots)
+            attempts = self._attempts(again)
+            boots = [boot for boot in again if attempts[boot] <= _MOST_ATTEMPTS]
 
     @property
     def _deterministic(self) -> bool:
@@ -308,8 +310,6 @@ class LocalBoots:
 
     def _round(self, boots: Sequence[Boot], at_once: int) -> list[Boot]:
         """Boot each once; return those that the host failed in."""
-        if not boots:
-            return []
         failed: list[Boot] = []
         attempts = self._attempts(boots)
         left = list(reversed(boots))
@@ -338,11 +338,13 @@ class LocalBoots:
         shutil.rmtree(folder, ignore_errors=True)
         workload = self.workloads[boot.workload]
         values: dict[str, float] = {}
+        splits: dict[int, int] = {}
         try:
             result = self._run(boot, folder)
             outcome, title = ending(result)
             if outcome is Outcome.PASS:
                 values = values_of(workload, result)
+                splits = splits_of(workload, result)
         except PatchbedError as error:
             outcome, title = error.outcome, error.message
         if outcome in _SILENT:
@@ -351,7 +353,7 @@ class LocalBoots:
         if boot.repetition and not outcome.infrastructure:
             same = self._same_again(boot, folder)
         seconds = time.monotonic() - start
-        return BootRecord(boot, outcome, attempt, title, seconds, same, values)
+        return BootRecord(boot, outcome, attempt, title, seconds, same, values, splits)
 
     def _blame(self, boot: Boot, folder: Path, outcome: Outcome, title: str) -> tuple[Outcome, str]:
         """Return how a boot ended that fell silent: by its kernel, or by the host.

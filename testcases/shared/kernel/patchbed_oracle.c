@@ -386,15 +386,18 @@ static bool whole(struct page *page)
 	return entry && level >= PG_LEVEL_2M && (pte_flags(*entry) & _PAGE_PRESENT);
 }
 
-/* Keep all pages of a block of 2M but one, which is free from now on, with no free neighbour. */
-static int keep_all_but_one(struct page *block, unsigned int hole)
+/*
+ * Keep all pages of a block of 2M but one in each of its parts, which are stride pages long: these
+ * are free from now on, with no free neighbour.
+ */
+static int keep_all_but_holes(struct page *block, unsigned int hole, unsigned int stride)
 {
 	unsigned int i;
 	int error = 0;
 
 	split_page(block, PMD_SHIFT - PAGE_SHIFT);
 	for (i = 0; i < PTRS_PER_PMD; i++) {
-		if (i == hole)
+		if (i % stride == hole)
 			continue;
 		if (!error)
 			error = keep(&keepers, block + i, 0);
@@ -464,17 +467,27 @@ static void lift(struct list_head *blocks)
 	}
 }
 
+/* How many holes there are in each block: one, as long as four fifths of all blocks suffice. */
+static unsigned int holes_each(unsigned int count)
+{
+	unsigned long blocks = totalram_pages() / PTRS_PER_PMD * 13 / 16;
+
+	return roundup_pow_of_two(DIV_ROUND_UP(count, max(blocks, 1UL)));
+}
+
 /*
  * Make memory look as it does after long use, as far as the direct map is concerned: the next
  * single pages that the kernel takes for itself come from count different blocks of 2M, each
- * still mapped whole. Without it they come from blocks that boot has split, and changing their
- * mapping costs nothing. Between two of these holes lies a page of another block, for the table
- * that a split takes. They are freed at the end and on one CPU, so that they are the first to be
- * handed out there: call it and what follows under taskset.
+ * still mapped whole; where there are not so many, from every block two or more. Without it they
+ * come from blocks that boot has split, and changing their mapping costs nothing. Between two of
+ * these holes lies a page of another block, for the table that a split takes. They are freed at the
+ * end and on one CPU, so that they are the first to be handed out there: call it and what follows
+ * under taskset.
  */
 static int scatter(unsigned int count)
 {
 	unsigned int order = PMD_SHIFT - PAGE_SHIFT, found = 0, i;
+	unsigned int stride = PTRS_PER_PMD / min_t(unsigned int, holes_each(count), 64);
 	unsigned int spared[MAX_NR_ZONES] = { };
 	struct page **pages, *block;
 	LIST_HEAD(split_already);
@@ -482,7 +495,8 @@ static int scatter(unsigned int count)
 	LIST_HEAD(spare);
 	int error = 0;
 
-	pages = kvmalloc_array(count, 2 * sizeof(*pages), GFP_KERNEL);
+	/* The last block's may be more than are asked for. */
+	pages = kvmalloc_array(count + PTRS_PER_PMD / stride, 2 * sizeof(*pages), GFP_KERNEL);
 	if (!pages)
 		return -ENOMEM;
 	while (found < 2 * count && !error) {
@@ -500,13 +514,15 @@ static int scatter(unsigned int count)
 			/* Not always the same one, or they would share a cache set. */
 			unsigned int hole = 1 + found / 2 * 37 % (PTRS_PER_PMD - 1);
 
-			error = keep_all_but_one(block, hole);
-			pages[found] = donate(&donor, block);
-			if (pages[found])
-				found++;
-			else
-				error = -ENOMEM;
-			pages[found++] = block + hole;
+			error = keep_all_but_holes(block, hole % stride, stride);
+			for (hole %= stride; hole < PTRS_PER_PMD; hole += stride) {
+				pages[found] = donate(&donor, block);
+				if (pages[found])
+					found++;
+				else
+					error = -ENOMEM;
+				pages[found++] = block + hole;
+			}
 		}
 		cond_resched();
 	}

@@ -4,12 +4,14 @@
 #define WORKLOAD_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Nanoseconds since boot; on a deterministic machine that is instructions executed. */
 static inline uint64_t now(void)
@@ -61,6 +63,33 @@ static inline void result_times(const char *what, uint64_t *times, size_t count)
 	result(name, times[count / 2]);
 	snprintf(name, sizeof(name), "%s_total", what);
 	result(name, sum);
+}
+
+/*
+ * Says how many 2M mappings of the direct map had been split when done of count steps were done, as
+ * a line "at PERCENT SPLITS", every tenth of the way. Call it with 0 before the first.
+ */
+static inline void tell_splits(size_t done, size_t count)
+{
+	static const char name[] = "\ndirect_map_level2_splits ";
+	static char text[32768];
+	static size_t told;
+	static int file = -1;
+	const char *row;
+	ssize_t length;
+
+	if (done && done * 10 / count == told)
+		return;
+	told = done * 10 / count;
+	if (file < 0)
+		file = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+	length = pread(file, text, sizeof(text) - 1, 0);
+	if (length <= 0)
+		return;
+	text[length] = 0;
+	row = strstr(text, name);
+	if (row)
+		printf("at %zu %lu\n", told * 10, strtoul(row + strlen(name), NULL, 10));
 }
 
 static inline int failed(const char *what)

@@ -70,12 +70,14 @@ int main(int argc, char **argv)
 	/* Written once, so that no fault of its own is in what is measured. */
 	memset(times, 1, count * sizeof(*times));
 	memset(programs, 1, count * sizeof(*programs));
+	tell_splits(0, count);
 	for (size_t i = 0; i < count; i++) {
 		start = now();
 		programs[i] = load(code, words);
 		times[i] = now() - start;
 		if (programs[i] < 0)
 			return failed("BPF_PROG_LOAD");
+		tell_splits(i + 1, count);
 	}
 	result_times("load", times, count);
 	puts("held");

@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 	int kept = argc > 2 ? atoi(argv[1]) : 0, count = argc - 2;
 	size_t pages = count > 0 ? all_pages(count, argv + 2) : 0;
 	struct taken *taken;
-	uint64_t start;
+	uint64_t start, watching = 0, since;
 
 	if (kept < 1 || !pages) {
 		fprintf(stderr, "usage: workload_churn KEPT PAGES:FILE...\n");
@@ -86,6 +86,7 @@ int main(int argc, char **argv)
 	loads = times_of(count);
 	unloads = times_of(count);
 	releases = times_of(count);
+	tell_splits(0, count + kept);
 	start = run_time();
 	for (int i = 0; i < count + kept; i++) {
 		if (i >= kept && i - kept < count && let_go(&taken[i - kept], i - kept))
@@ -93,8 +94,11 @@ int main(int argc, char **argv)
 		if (i < count && (take_pages(&taken[i], atoi(argv[i + 2])) ||
 				  load_by(run_time, strchr(argv[i + 2], ':') + 1, i, &loads[i])))
 			return 1;
+		since = run_time();
+		tell_splits(i + 1, count + kept);
+		watching += run_time() - since;
 	}
-	result("churn_total", run_time() - start);
+	result("churn_total", run_time() - start - watching);
 	result_times("fault", faults, nr_faults);
 	result_times("load", loads, count);
 	result_times("unload", unloads, count);

@@ -21,12 +21,16 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	times = calloc(argc, sizeof(*times));
+	if (loading)
+		tell_splits(0, argc - from);
 	for (int i = from; i < argc; i++) {
 		uint64_t *time = &times[i - from];
 
 		if (loading ? load_by(now, argv[i], first + i - from, time) :
 			      unload_by(now, argv[i], time))
 			return 1;
+		if (loading)
+			tell_splits(i + 1 - from, argc - from);
 	}
 	result_times(loading ? "load" : "unload", times, argc - from);
 	return 0;

@@ -32,10 +32,12 @@ int main(int argc, char **argv)
 	pages = fd < 0 ? MAP_FAILED : secretmem_map(fd, count * size);
 	if (pages == MAP_FAILED)
 		return failed("workload_secretmem");
+	tell_splits(0, count);
 	for (size_t i = 0; i < count; i++) {
 		start = now();
 		pages[i * size] = 1;
 		times[i] = now() - start;
+		tell_splits(i + 1, count);
 	}
 	result_times("fault", times, count);
 	puts("held");
