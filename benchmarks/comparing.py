@@ -101,7 +101,7 @@ def measured(runs: Path, wanted: Wanted) -> CompareFolder:
 def begun(runs: Path, wanted: Wanted, at_once: int = 0) -> CompareFolder:
     """Return the `wanted` comparison, begun anew in `runs`, with all of its boots.
 
-    `at_once` guests run side by side, 0 for as many as there are cores.
+    `at_once` guests run side by side, 0 for as many as the host has room for.
 
     Raises:
         BenchmarkError: it has come to nothing, or boots are missing.

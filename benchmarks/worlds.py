@@ -96,7 +96,7 @@ class Pace:
 def compared(runs: Path, wanted: Wanted, at_once: int = 0) -> tuple[CompareFolder, float]:
     """Return a new comparison in `runs`, and how many seconds it took, all in all.
 
-    `at_once` guests run side by side, 0 for as many as there are cores.
+    `at_once` guests run side by side, 0 for as many as the host has room for.
 
     Raises:
         BenchmarkError: not every boot came through.

@@ -43,7 +43,10 @@ Placebo = Annotated[
     str, typer.Option(help="The control, SERIES@VERSION on the reference's base, or none.")
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Of the boots' order and of the statistics.")]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Guests at a time; 0: one a core.")]
+Jobs = Annotated[
+    int,
+    typer.Option("--jobs", "-j", min=0, help="Guests at a time; 0: what the host has room for."),
+]
 Resumed = Annotated[
     str, typer.Option(help='Go on with a comparison: an id, its beginning, or "last".')
 ]

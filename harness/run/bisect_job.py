@@ -57,7 +57,7 @@ class BisectRequest:
     """What the command line asks for: a new `plan`, or what to go on with (`resume`).
 
     With `for_git` only the commit that git asks about is judged. `at_once` is how many guests run
-    side by side, 0 for as many as there are cores.
+    side by side, 0 for as many as this host has room for.
     """
 
     runs: Path

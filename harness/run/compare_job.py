@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 import time
@@ -49,9 +48,18 @@ from harness.results.measurements import (
     still_missing,
 )
 from harness.run.attribute import Attributing, begin_attribution
-from harness.run.compare_local import LocalBoots, NotBuilt, Places, Ready, major_minor, prepare
+from harness.run.compare_local import (
+    LocalBoots,
+    NotBuilt,
+    Places,
+    Ready,
+    major_minor,
+    measured_machine,
+    prepare,
+)
 from harness.run.compare_needs import check_needs
 from harness.run.compare_plan import arms, boots_of, control_pair, pairs_for
+from harness.run.local import guests_at_once
 from harness.run.per_patch import booted_bytes, twins
 
 KERNELS = "kernels.json"
@@ -71,7 +79,7 @@ class CompareRequest:
 
     With `report_only` nothing is booted. `attribute` asks who splits the direct map, in boots of
     their own; what is resumed asks, too, where it was asked before. `at_once` is how many guests
-    run side by side, 0 for as many as there are cores. `form` is "text", "json", "mail",
+    run side by side, 0 for as many as this host has room for. `form` is "text", "json", "mail",
     "markdown" or "html". Pictures go to the folder `figures`, too.
     """
 
@@ -184,7 +192,8 @@ def _attribute(
 
     with Progress() as progress:
         asking = Attributing(plan, workloads, folder, request.places, progress, tell)
-        asking.execute(request.at_once or os.cpu_count() or 1)
+        room = guests_at_once(measured_machine(plan).memory_mib)
+        asking.execute(request.at_once or room)
 
 
 def _facts(made: Sequence[Ready | NotBuilt], plan: StoredPlan, places: Places) -> dict[str, object]:

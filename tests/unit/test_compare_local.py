@@ -6,8 +6,8 @@ The guests are played: a host that fails at a chosen boot can't be had from a re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from harness import paths
 from harness.errors import BuildError, InfrastructureError, UserError
 from harness.events import Event
+from harness.guest.machine import load_machine
 from harness.guest.script import ScriptResult
 from harness.kernel.variant import Variant
 from harness.measure.comparability import Circumstances
@@ -148,6 +149,26 @@ def test_trouble_that_stays_ends_after_three_tries_and_is_tried_again_later(tmp_
     assert set(measured(mended).values()) == {Outcome.PASS}
 
 
+@pytest.mark.parametrize("machine", ["deterministic", "smp-4"])
+def test_attempts_are_counted_across_resumes_and_each_makes_one_more(
+    tmp_path: Path, machine: str
+) -> None:
+    """If this failed, a broken host would be tried for ever, or --resume could never mend it."""
+
+    def broken(boot: Boot, tries: int) -> Outcome:
+        del tries
+        return Outcome.INFRA_QEMU if boot.block == 1 else Outcome.PASS
+
+    def tries_of(played: Played) -> int:
+        run(played)
+        return played.booted.count(Boot(BASE, WORKLOAD.key, 1))
+
+    folder = CompareFolder(tmp_path)
+    with folder:
+        folder.append(BootRecord(Boot(BASE, WORKLOAD.key, 1), Outcome.INFRA_QEMU))
+    assert [tries_of(boots_on(machine, folder, broken)) for _ in range(3)] == [2, 1, 1]
+
+
 def test_a_kernel_s_death_is_not_tried_again(tmp_path: Path) -> None:
     def fault(boot: Boot, tries: int) -> Outcome:
         del tries
@@ -208,6 +229,46 @@ def test_a_self_check_that_differs_is_told(tmp_path: Path) -> None:
         played.said = b"other"
         played.execute(wanted[-1:])
     assert [one.same for one in read_records(played.folder) if one.boot.repetition] == [False]
+
+
+def test_a_self_check_that_had_nothing_to_be_held_against_is_made_later(tmp_path: Path) -> None:
+    """If this failed, one bad hour of the host would leave a comparison without a self-check."""
+
+    def fault(boot: Boot, tries: int) -> Outcome:
+        del tries
+        first = (boot.variant, boot.block) == (BASE, 1) and not boot.repetition
+        return Outcome.INFRA_QEMU if first else Outcome.PASS
+
+    folder = CompareFolder(tmp_path)
+    failed = run(boots_on("deterministic", folder, fault))
+    assert [one.same for one in failed if one.boot.repetition] == [None]
+    mended = boots_on("deterministic", folder)
+    assert [one.same for one in run(mended) if one.boot.repetition] == [True]
+    check = Boot(BASE, WORKLOAD.key, 1, repetition=True)
+    assert mended.booted == [replace(check, repetition=False), check]
+
+
+@pytest.mark.parametrize(
+    ("asked", "free", "at_once"), [(0, 3, 3), (0, 1, 1), (0, 99, 5), (2, 99, 2)]
+)
+def test_no_more_guests_than_the_host_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int, free: int, at_once: int
+) -> None:
+    """If this failed, guests would swap on a host with many cores and little memory."""
+    found: list[int] = []
+    memory = load_machine("deterministic").memory_mib
+    monkeypatch.setattr(compare_local, "guests_at_once", {memory: free}.get)
+    played = boots_on("deterministic", CompareFolder(tmp_path))
+    played.at_once = asked
+    inner = played._round
+
+    def counted(boots: Sequence[Boot], many: int) -> list[Boot]:
+        found.append(many)
+        return inner(boots, many)
+
+    played._round = counted  # type: ignore[method-assign]
+    run(played)
+    assert found == [at_once, at_once]
 
 
 def test_blocks_of_time_are_booted_one_by_one(tmp_path: Path) -> None:

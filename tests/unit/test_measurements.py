@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,21 @@ def test_only_what_is_missing_is_booted() -> None:
         record(wanted[2], Outcome.INFRA_QEMU),
     ]
     assert still_missing(wanted, known) == wanted[2:]
+
+
+def test_a_repetition_that_was_held_against_nothing_is_missing(tmp_path: Path) -> None:
+    """If this failed, a comparison would never get its self-check, however often it is resumed."""
+    again = replace(BOOT, repetition=True)
+    wanted = [BOOT, again]
+    blind = record(again, Outcome.KERNEL_PANIC)
+    assert still_missing(wanted, [record(BOOT, INFRA), blind]) == wanted
+    assert still_missing(wanted, [record(BOOT), blind]) == [again]
+    folder = CompareFolder(tmp_path)
+    with folder:
+        folder.append(blind)
+        folder.append(replace(record(again, attempt=2), same=False))
+    assert [one.same for one in read_records(folder)] == [False]
+    assert still_missing(wanted, [record(BOOT), *read_records(folder)]) == []
 
 
 INFRA, PANIC, PASS = Outcome.INFRA_QEMU, Outcome.KERNEL_PANIC, Outcome.PASS
