@@ -73,7 +73,8 @@ def bisect(
 ) -> None:
     """Find the commit of a git repository that changed a metric.
 
-    Ends with 0 where it is found, 3 where it may be one of several, or nothing differs.
+    Ends with 0 where it is found, 3 where it may be one of several, nothing differs, or the
+    self-check failed.
     """
     # Threads of the linear algebra would only take from the guests, and wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

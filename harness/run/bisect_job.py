@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import InfrastructureError, UserError
 from harness.kernel.gitsource import near_names
 from harness.kernel.history import History, open_history
 from harness.measure.bisection import (
@@ -77,7 +77,8 @@ def execute_bisect(request: BisectRequest) -> int:
     Raises:
         UserError: what is resumed is no longer the same, or GOOD has no such metric.
         BuildError: GOOD or BAD can't be built.
-        InfrastructureError: the host could not; `--resume` goes on.
+        InfrastructureError: the host could not, `--resume` goes on; or, with `for_git`, the
+            self-check failed.
         KeyboardInterrupt: cancelled; `--resume` goes on.
     """
     folder, plan = _begin(request)
@@ -109,8 +110,20 @@ def _begin(request: BisectRequest) -> tuple[CompareFolder, BisectPlan]:
 
 
 def _answer(bisecting: Bisecting, commit: str) -> int:
-    """Judge one commit for git."""
-    asked = bisecting.ask(commit) if bisecting.begin() else None
+    """Judge one commit for git, which can be told an answer but no doubt about it.
+
+    Raises:
+        InfrastructureError: the self-check failed.
+    """
+    differ = bisecting.begin()
+    bench = bisecting.bench
+    if bench.same() is False:
+        raise InfrastructureError(
+            Outcome.INFRA_WORKER,
+            "self-check: a world of GOOD, booted again, gave other bytes",
+            hint=f"see {bench.folder.path / 'boots'}; another --seed begins anew",
+        )
+    asked = bisecting.ask(commit) if differ else None
     if asked is None:
         raise UserError(
             ends_words(bisecting.ends, bisecting.plan, bisecting.metric),
@@ -126,7 +139,8 @@ def _report(found: Bisected, folder: CompareFolder, *, as_text: bool) -> int:
     if as_text:
         text = "\n".join([*report_lines(found), "", str(folder.path), ""])
     sys.stdout.write(text)
-    return ExitCode.OK if found.first_bad else ExitCode.INFRASTRUCTURE
+    trusted = found.same is not False
+    return ExitCode.OK if found.first_bad and trusted else ExitCode.INFRASTRUCTURE
 
 
 @dataclass

@@ -97,6 +97,7 @@ class Played:
     scale: int = 0
     fails: Outcome | None = None
     dies_after: int = 999
+    same: bool = True
     built: list[str] = field(default_factory=list)
     booted: list[Boot] = field(default_factory=list)
 
@@ -123,7 +124,7 @@ class Played:
             self.booted.append(boot)
             value = self.value(boot.variant.rpartition("@")[2])
             noise = self.scale * NOISE[(boot.block + len(value)) % 8]
-            same = True if boot.repetition else None
+            same = self.same if boot.repetition else None
             outcome = Outcome.KERNEL_PANIC if value == "panics" else self.fails or Outcome.PASS
             values = {SOURCE: float(value) + noise} if outcome is Outcome.PASS else {}
             with self.folder:
@@ -343,19 +344,58 @@ def test_names_of_metrics_and_commits() -> None:
         named("mine", {"mine": "tree:/src/linux"})
 
 
-def test_git_is_told_about_the_commit_that_it_asks_about(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    repo = repository(tmp_path / "repo", "1000", "1000", "broken", "3", "3")
+def play_benches(repo: Path, monkeypatch: pytest.MonkeyPatch, *, same: bool = True) -> list[Played]:
+    """Let bisections of `repo` be played; return who plays, one more for each."""
     played: list[Played] = []
 
     def bench(
         plan: BisectPlan, workload: Workload, folder: CompareFolder, *_: object, **__: object
     ) -> Bench:
-        played.append(Played(open_history(repo), folder))
+        played.append(Played(open_history(repo), folder, same=same))
         return Bench(plan, workload, folder, played[-1].build, played[-1].boot)
 
     monkeypatch.setattr("harness.run.bisect_job.local_bench", bench)
+    return played
+
+
+@pytest.mark.parametrize(("same", "code"), [(True, 0), (False, 3)])
+def test_what_a_failed_self_check_leaves_is_no_result(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    same: bool,
+    code: int,
+) -> None:
+    """If this failed, a broken instrument would name a commit, and a script would believe it."""
+    repo = repository(tmp_path / "repo", "1000", "1000", "3")
+    play_benches(repo, monkeypatch, same=same)
+    request = BisectRequest(tmp_path / "runs", places_of(SETTINGS, Path("/")), plan_for(repo))
+    assert execute_bisect(request) == code
+    told = capsys.readouterr().out
+    assert "is the first bad commit" in told
+    assert ("DIFFERED: the instrument is broken" in told) is not same
+
+
+def test_git_gets_no_answer_from_a_broken_instrument(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = repository(tmp_path / "repo", "1000", "1000", "3", "3")
+    play_benches(repo, monkeypatch, same=False)
+    places = places_of(SETTINGS, Path("/"))
+    request = BisectRequest(tmp_path / "runs", places, plan_for(repo), for_git=True)
+    git(repo, "update-ref", "--no-deref", "HEAD", "c1")
+    with pytest.raises(InfrastructureError, match="self-check"):
+        execute_bisect(request)
+    with pytest.raises(SystemExit) as caught, as_git_takes_it(["bisect", "--git-bisect"]):
+        sys.exit(execute_bisect(request))
+    assert caught.value.code == 128
+
+
+def test_git_is_told_about_the_commit_that_it_asks_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = repository(tmp_path / "repo", "1000", "1000", "broken", "3", "3")
+    played = play_benches(repo, monkeypatch)
     places = places_of(SETTINGS, Path("/"))
     request = BisectRequest(tmp_path / "runs", places, plan_for(repo), for_git=True)
     codes = []
