@@ -61,7 +61,7 @@ def _figures(compared: Compared, workload: str) -> Iterator[NamedFigure]:
     if series is not None:
         yield NamedFigure(f"splits-{_slug(workload)}", "series", workload, series)
     title = f"{workload}: splits as the work goes on, on the average of {compared.block_word}s"
-    over_time = series_figure(title, values.splits(), labels, _DONE)
+    over_time = series_figure(title, values.splits(), labels, _DONE, grows=True)
     if over_time is not None:
         yield NamedFigure(f"splits-over-time-{_slug(workload)}", "series", workload, over_time)
     for metric in metrics:

@@ -121,9 +121,17 @@ def strip_figure(title: str, values: Values, labels: Mapping[str, str]) -> Strip
 
 
 def series_figure(
-    title: str, values: Values, labels: Mapping[str, str], block_word: str = "world"
+    title: str,
+    values: Values,
+    labels: Mapping[str, str],
+    block_word: str = "world",
+    *,
+    grows: bool = False,
 ) -> SeriesFigure | None:
-    """Return the picture of a metric world by world, None where there is no value at all."""
+    """Return the picture of a metric world by world, None where there is no value at all.
+
+    Each line is labelled with its median; with what it comes to in the end where it `grows`.
+    """
     arms = _arms(values)
     if not arms:
         return None
@@ -135,7 +143,7 @@ def series_figure(
     step = (right - _INSET - first) / max(1, len(worlds) - 1)
     places = {world: round(first + number * step, 1) for number, world in enumerate(worlds)}
     series = [
-        _series(number, labels.get(variant, variant), arms[variant], scale, places)
+        _series(number, labels.get(variant, variant), arms[variant], scale, places, grows=grows)
         for number, variant in _places(values, arms)
     ]
     shown = worlds[:: max(1, -(-len(worlds) // 10))]
@@ -229,11 +237,13 @@ def _series(
     values: Mapping[int, float],
     scale: Scale,
     places: Mapping[int, float],
+    *,
+    grows: bool,
 ) -> Series:
     points = [(places[world], scale.at(value)) for world, value in sorted(values.items())]
     line = "M" + "L".join(f"{x:g} {y:g}" for x, y in points) if len(points) <= _LINED else ""
     dots = "".join(f"M{x:g} {y:g}h0" for x, y in dict.fromkeys(points))
-    centre = statistics.median(values.values())
+    centre = values[max(values)] if grows else statistics.median(values.values())
     text = f"{label}: {tick_text(round(centre, 3))}"
     return Series(number, text, scale.at(centre), dots, line)
 

@@ -22,7 +22,7 @@ from harness.report.comparison import Compared
 from harness.report.html import environment
 from harness.report.map_figure import Panel, map_figure
 from harness.report.scale import make_scale, text_width, tick_text
-from harness.report.world_figures import series_figure, strip_figure
+from harness.report.world_figures import SeriesFigure, series_figure, strip_figure
 from harness.results.direct_maps import BootMaps
 from harness.results.measurements import Boot
 from harness.run.compare_job import CompareRequest, execute_compare
@@ -126,6 +126,22 @@ def test_pictures_are_well_formed_and_need_nothing(tmp_path: Path) -> None:
         assert root.findtext("{http://www.w3.org/2000/svg}title")
         assert "prefers-color-scheme: dark" in text
         assert not re.search(r"nan|inf\b|<script|href|url\(|@import", text)
+
+
+def test_splits_are_drawn_as_the_work_goes_on() -> None:
+    first, *others = boots(CENTRES)
+    arm = [first, *(one for one in others if one.variant == first.variant)]
+    mine = [one for one in arm if one.workload == first.workload][:2]
+    told = [replace(mine[0], splits={0: 0, 50: 10, 100: 40})]
+    told.append(replace(mine[1], splits={0: 0, 50: 30, 100: 80}))
+    figures = figures_of(replace(compared(), boots=told))
+    (figure,) = (one.figure for one in figures if one.name.startswith("splits-over-time-"))
+    assert isinstance(figure, SeriesFigure)
+    assert [tick.text for tick in figure.worlds] == ["0", "50", "100"]
+    # The means are 0, 20 and 60, on a scale that grows upwards.
+    assert [one.label for one in figure.series] == [f"{LABELS[first.variant]}: 60"]
+    heights = [float(y) for _, y in re.findall(r"M([0-9.]+) ([0-9.]+)", figure.series[0].dots)]
+    assert heights[0] - heights[2] == pytest.approx(3 * (heights[0] - heights[1]), abs=0.5)
 
 
 def test_a_folder_that_can_t_be_made_is_told(tmp_path: Path) -> None:

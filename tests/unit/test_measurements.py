@@ -64,6 +64,8 @@ def test_another_version_s_plan_is_refused(tmp_path: Path) -> None:
 
 def test_a_line_is_what_it_was(tmp_path: Path) -> None:
     assert load_record(dump_record(record())) == record()
+    told = replace(record(), splits={0: 0, 10: 2, 100: 64})
+    assert load_record(dump_record(told)) == told
 
 
 def test_a_cut_line_does_not_count_and_spoils_no_other(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from harness.errors import ConfigError, ParseError, UserError
 from harness.guest.completed import Completed
 from harness.guest.programs import find_programs
 from harness.guest.script import ScriptResult, Step, StepResult
-from harness.measure.values import snapshot, values_of
+from harness.measure.values import snapshot, splits_of, values_of
 from harness.measure.workload import (
     AFTER,
     BEFORE,
@@ -220,6 +221,17 @@ def test_values_are_what_changed() -> None:
     # Totals of the boot, and sizes that nobody asked for, are left out.
     assert not [name for name in values if name.startswith("at:")]
     assert "meminfo.MemFree" not in values
+
+
+def test_splits_are_known_at_every_tenth_of_the_work() -> None:
+    workload = load_workload("secretmem-idle:pages=64", TESTCASES)
+    result = result_of(workload)
+    assert splits_of(workload, result) == {}
+    at = {"hold": b"at 0 7\nat 10 9\nat 100 71\nheld\n", "release": b"at 0 99\n"}
+    steps = [
+        replace(step, completed=Completed(0, at.get(step.name, b""), b"")) for step in result.steps
+    ]
+    assert splits_of(workload, ScriptResult(tuple(steps))) == {0: 0, 10: 2, 100: 64}
 
 
 def pulled(cpus: int) -> dict[str, bytes]:
