@@ -25,7 +25,9 @@ from harness.report.comparison_words import (
     cell,
     centres_of,
     explained,
+    folded,
     full_verdict,
+    instrument_words,
     kept_words,
     lost_line,
     measured_pairs,
@@ -79,7 +81,8 @@ class Compared:
     `not_built` is why there is no kernel, by variant; `footprint` what a variant costs before it
     boots, by variant and name; `attribution` who splits the direct map, where that was asked.
     `boots` are those that pictures show, `maps` direct maps by workload. `same_bytes` says of a
-    variant that was not booted which one boots the same bytes.
+    variant that was not booted which one boots the same bytes. `shared` are the facts, by name,
+    that all variants have to share: what compiled, and what ran the guests.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Compared:
     boots: Sequence[Measured] = ()
     maps: Mapping[str, Sequence[BootMaps]] = field(default_factory=dict)
     same_bytes: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def steps(self) -> list[Step]:
@@ -149,6 +153,11 @@ class Compared:
     @property
     def again(self) -> str:
         """The command that measures the same again."""
+        return shlex.join(self.again_words)
+
+    @property
+    def again_words(self) -> list[str]:
+        """The words of that command."""
         plan = self.plan
         words = ["patchbed", "compare", *plan.variants]
         if plan.patches:
@@ -158,14 +167,21 @@ class Compared:
         words += ["--worlds", str(len(plan.blocks)), "--seed", str(plan.seed)]
         if plan.blocks[0] != 1:
             words += ["--first", str(plan.blocks[0])]
-        if plan.accelerator != "auto":
-            words += ["--accel", plan.accelerator]
+        # A deterministic machine is TCG's, whatever is asked for; "auto" may be another elsewhere.
+        accelerator = self.shared.get("accelerator", plan.accelerator)
+        if not (self.deterministic or accelerator == "auto"):
+            words += ["--accel", accelerator]
         placebo = _placebo_option(plan.control)
         if placebo != _DEFAULT_PLACEBO:
             words += ["--placebo", placebo]
         if plan.forced:
             words.append("--force")
-        return shlex.join(words)
+        return words
+
+    @property
+    def instrument(self) -> str:
+        """What measured, in words; "" where that was not kept."""
+        return instrument_words(self.shared)
 
 
 def _placebo_option(control: Sequence[str]) -> str:
@@ -199,12 +215,12 @@ def exit_code(compared: Compared) -> int:
 
 
 def report_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
-    """Return the report, no line longer than `width` but for commands and paths."""
+    """Return the report, no line longer than `width` but for paths."""
     lines = [*_head(compared, width), ""]
     for workload in compared.plan.workloads:
         lines += [*_workload(compared, workload, width), ""]
     lines += part_lines(compared, width)
-    lines += ["To measure the same again:", f"  {compared.again}"]
+    lines += ["To measure the same again:", *folded(compared.again_words, width)]
     return [printable(line).rstrip() for line in lines]
 
 
@@ -238,7 +254,7 @@ def _head(compared: Compared, width: int) -> list[str]:
             break_long_words=False,
             break_on_hyphens=False,
         )
-    told = [_setting(compared), *unit_words(compared)]
+    told = _setting(compared)
     differences = _differences(compared)
     if differences:
         told += [f"{_FORCED}:", *(f"  {one}" for one in differences)]
@@ -246,13 +262,15 @@ def _head(compared: Compared, width: int) -> list[str]:
     return [*lines, "", *(line for text in told for line in wrap(text, width))]
 
 
-def _setting(compared: Compared) -> str:
+def _setting(compared: Compared) -> list[str]:
+    """Return what was measured where, and in which units, on a line each."""
     plan = compared.plan
-    return (
+    plan_words = (
         f"profile {plan.profile}, machine {plan.machine}, "
         f"{counted(len(plan.blocks), compared.block_word)} each, "
         f"{compared.comparison.boots:,} of {compared.wanted:,} boots"
     )
+    return [text for text in (plan_words, compared.instrument, *unit_words(compared)) if text]
 
 
 def unit_words(compared: Compared) -> list[str]:
@@ -483,7 +501,7 @@ def _markdown_head(compared: Compared) -> list[str]:
     for variant, label in labels.items():
         reference = " (reference)" if variant == plan.variants[0] else ""
         lines.append(f"- {label}: {code(variant)}{reference}")
-    for text in (_setting(compared), *unit_words(compared)):
+    for text in _setting(compared):
         lines += ["", text]
     differences = _differences(compared)
     if differences:
@@ -578,6 +596,7 @@ def as_json(compared: Compared) -> dict[str, Any]:
         "boots_wanted": compared.wanted,
         "self_check": compared.same,
         "not_built": dict(compared.not_built),
+        "shared": dict(compared.shared),
         "differing_fields": [str(one) for one in compared.differences],
         "footprint": {name: dict(row) for name, row in compared.footprint.items()},
         "false_alarms": len(found.false_alarms),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -41,6 +42,37 @@ def wrap(text: str, width: int) -> list[str]:
     """Return `text` in lines of at most `width`, those after the first further in."""
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+
+
+def folded(words: Sequence[str], width: int) -> list[str]:
+    """Return a command as lines of at most `width` that a shell takes as they are.
+
+    An option and its value stay together where they can. A word that is longer than a line is not
+    broken.
+    """
+    lines: list[str] = []
+    line = " "
+    quoted = [shlex.quote(word) for word in words]
+    for word, after in zip(quoted, [*quoted[1:], ""], strict=True):
+        value = f" {after}" if word.startswith("-") and not after.startswith("-") else ""
+        # Two more are for the blank and the backslash.
+        if line.strip() and len(f"{line} {word}{value}") + 2 > width:
+            lines.append(f"{line} \\")
+            line = "   "
+        line += f" {word}"
+    return [*lines, line]
+
+
+def instrument_words(shared: Mapping[str, str]) -> str:
+    """Return what ran the guests and compiled their kernels, by the facts that variants share.
+
+    What is not known is left out; "" where nothing is.
+    """
+    qemu = shared.get("QEMU", "").removeprefix("QEMU emulator version ")
+    # The compiler's binutils are told after it.
+    compiler = shared.get("compiler", "").partition("; ")[0]
+    told = {"accelerator": shared.get("accelerator", ""), "QEMU": qemu, "compiler": compiler}
+    return ", ".join(f"{name} {text}" for name, text in told.items() if text)
 
 
 def number(value: float) -> str:

@@ -308,6 +308,7 @@ def analyse(folder: CompareFolder, plan: StoredPlan, workloads: Mapping[str, Wor
         footprint=facts.get("footprint", {}),
         attribution=read_attribution(folder.path),
         same_bytes=same,
+        shared=facts.get("shared", {}),
     )
 
 

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 from dataclasses import replace
 from functools import cache
 
@@ -12,6 +14,7 @@ from harness.measure.comparison import Failures, Measured, Pair, compare, pairs_
 from harness.measure.metric import Better, Metric, MetricClass, Smallest
 from harness.measure.verdicts import Verdict
 from harness.outcomes import Outcome
+from harness.report.compare_html import comparison_html
 from harness.report.comparison import (
     Compared,
     as_json,
@@ -114,11 +117,29 @@ def make_compared(items: tuple[tuple[str, float], ...], worlds: int) -> Compared
 
 @pytest.mark.parametrize("width", [100, 78])
 def test_no_line_is_too_wide(width: int) -> None:
-    """The last line alone may be: a command that is broken over two lines can't be copied."""
-    *lines, command = report_lines(compared(), width)
-    assert command.startswith("  patchbed compare debian-6.1 ")
+    lines = report_lines(compared(), width)
     assert [line for line in lines if len(line) > width] == []
     assert max(len(line) for line in lines) > width - 12
+
+
+@pytest.mark.parametrize("width", [100, 78])
+def test_the_command_can_be_pasted_into_a_shell(width: int) -> None:
+    """If this failed, nobody could measure again what a mail tells of."""
+    plan = compared().plan.model_copy(
+        update={"variants": [BASE, "tree:/home/some body/linux", V1, V2]}
+    )
+    shown = replace(compared(), plan=plan)
+    *_, head, command = "\n".join(report_lines(shown, width)).rpartition("same again:\n")
+    assert head
+    assert "\n" in command
+    assert shlex.split(command.replace("\\\n", "")) == shlex.split(shown.again)
+    done = subprocess.run(
+        ["sh", "-c", f"patchbed() {{ printf '%s\\n' \"$@\"; }}\n{command}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ["patchbed", *done.stdout.splitlines()] == shlex.split(shown.again)
 
 
 def test_a_report_says_what_was_found() -> None:
@@ -192,12 +213,46 @@ def test_numbers_for_people(value: float, text: str) -> None:
 def test_the_command_to_measure_the_same_again_names_what_is_unusual() -> None:
     usual = compared()
     assert not {"--first", "--accel", "--placebo", "--force"} & set(usual.again.split())
-    changed = {"blocks": [5, 6], "accelerator": "tcg", "control": []}
+    changed = {"blocks": [5, 6], "machine": "smp-4", "accelerator": "tcg", "control": []}
     other = replace(usual, plan=usual.plan.model_copy(update=changed))
     assert "--worlds 2 --seed 7 --first 5 --accel tcg --placebo none" in other.again
     unusual = {"control": [BASE, f"{BASE}+mine@v3"], "forced": True}
     forced = replace(usual, plan=usual.plan.model_copy(update=unusual))
     assert forced.again.endswith("--seed 7 --placebo mine@v3 --force")
+
+
+SHARED = {
+    "compiler": "gcc (Debian 12.2.0-14) 12.2.0; GNU ld (GNU Binutils for Debian) 2.40",
+    "image": "0123456789abcdef",
+    "QEMU": "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)",
+    "accelerator": "kvm",
+}
+
+
+def test_every_report_says_what_measured() -> None:
+    """If this failed, figures of KVM and of TCG would look alike."""
+    told = "accelerator kvm, QEMU 7.2.22 (Debian 1:7.2+dfsg-7), compiler gcc (Debian 12.2.0-14)"
+    found = replace(compared(), shared=SHARED)
+    texts = forms(found) | {"html": comparison_html(found, [])}
+    assert json.loads(texts.pop("json"))["shared"] == SHARED
+    for form, text in texts.items():
+        assert f"{told} 12.2.0" in " ".join(text.split()), form
+    older = forms(compared()) | {"html": comparison_html(compared(), [])}
+    for form in texts:
+        assert "accelerator" not in older[form], form
+        assert "Measured by" not in older[form], form
+    partly = replace(found, shared={"QEMU": "QEMU emulator version 8.0"})
+    assert "\nQEMU 8.0\n" in mail_text(partly)
+
+
+def test_the_command_names_the_accelerator_that_was_found_where_another_may_be_found() -> None:
+    found = replace(compared(), shared=SHARED)
+    assert "--accel" not in found.again
+    smp = found.plan.model_copy(update={"machine": "smp-4"})
+    assert "--accel kvm" in replace(found, plan=smp).again
+    assert "--accel" not in replace(compared(), plan=smp).again
+    asked = found.plan.model_copy(update={"accelerator": "tcg"})
+    assert "--accel" not in replace(found, plan=asked, shared={}).again
 
 
 def test_on_another_machine_the_words_are_other_ones() -> None:
@@ -375,8 +430,9 @@ def test_long_labels_leave_room_for_the_metrics_names(news: list[str], width: in
         comparison=comparison,
         footprint=dict.fromkeys(variants, sizes),
     )
-    *lines, _ = report_lines(shown, width)
-    assert [line for line in lines if len(line) > width] == []
+    lines = report_lines(shown, width)
+    # A path that is longer than a line alone is not broken.
+    assert [line for line in lines if len(line) > width and len(line.split()) > 2] == []
     tables = sum(line.startswith("  level2_splits") for line in lines)
     assert tables == sum(line.startswith("  memory_not_returned_at_all") for line in lines) > 0
     labels = list(shown.labels.values())

@@ -293,7 +293,7 @@ def test_sizes_of_every_kind_have_room(width: int) -> None:
 @pytest.mark.parametrize("width", [100, 78])
 def test_no_line_is_too_wide(width: int) -> None:
     text = mail_text(compared(ALL)) if width == 78 else "\n".join(report_lines(compared(ALL)))
-    *lines, _ = text.rstrip().splitlines()
+    lines = text.rstrip().splitlines()
     assert [line for line in lines if len(line) > width] == []
     assert "..." in text
 
@@ -303,13 +303,15 @@ def test_it_is_reported_from_the_folder(tmp_path: Path) -> None:
     made = plan()
     folder = new_folder(tmp_path, made)
     same = {VARIANTS[2]: VARIANTS[1]}
-    (folder.path / KERNELS).write_text(json.dumps({"same": same}))
+    shared = {"accelerator": "tcg"}
+    (folder.path / KERNELS).write_text(json.dumps({"same": same, "shared": shared}))
     with folder:
         for boot in boots_of(made):
             if boot.variant not in same and not boot.repetition:
                 folder.append(record(boot))
     found = analyse(folder, read_plan(folder), {WORKLOAD: load_workload(WORKLOAD, TESTCASES)})
     assert (found.wanted, found.comparison.boots) == (30, 30)
+    assert found.shared == shared
     courses = courses_of(found.comparison, WORKLOAD, found.steps)
     assert [step.number for step in moved(courses)] == [4]
 
