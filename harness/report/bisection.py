@@ -11,7 +11,14 @@ from typing import Any
 from harness.guest.machine import load_machine
 from harness.measure.bisection import Decision, Side, Values, tell_apart, wrong_at_most
 from harness.measure.metric import Metric
-from harness.report.comparison_words import aligned, number, shown_unit, wrap
+from harness.report.comparison_words import (
+    aligned,
+    folded,
+    instrument_words,
+    number,
+    shown_unit,
+    wrap,
+)
 from harness.report.words import counted, printable
 from harness.results.bisections import BisectPlan
 
@@ -40,7 +47,8 @@ class Bisected:
 
     `candidates` may each be the first bad commit; `first_bad` is "" where they are several, or
     GOOD and BAD don't differ. `values` has what `first_bad` and its `parent` measured ("" where
-    that was not asked about). `same` tells whether the self-check gave the same bytes.
+    that was not asked about). `same` tells whether the self-check gave the same bytes. `shared`
+    are the facts, by name, that all commits share.
     """
 
     name: str
@@ -55,10 +63,16 @@ class Bisected:
     values: Mapping[str, Values]
     subjects: Mapping[str, str]
     same: bool | None = None
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def again(self) -> str:
         """The command that looks for it again."""
+        return shlex.join(self.again_words)
+
+    @property
+    def again_words(self) -> list[str]:
+        """The words of that command."""
         plan = self.plan
         good = plan.variant(plan.good[:_ID])
         words = ["patchbed", "bisect", f"{plan.workload}/{plan.metric}", good, plan.bad[:_ID]]
@@ -66,9 +80,10 @@ class Bisected:
         words += ["--worlds", str(len(plan.blocks)), "--seed", str(plan.seed)]
         if plan.blocks[0] != 1:
             words += ["--first", str(plan.blocks[0])]
-        if plan.accelerator != "auto":
-            words += ["--accel", plan.accelerator]
-        return shlex.join(words)
+        accelerator = self.shared.get("accelerator", plan.accelerator)
+        if not (load_machine(plan.machine).deterministic or accelerator == "auto"):
+            words += ["--accel", accelerator]
+        return words
 
 
 def ends_words(ends: tuple[Values, Values], plan: BisectPlan, metric: Metric) -> str:
@@ -102,21 +117,22 @@ def _why(one: Asked) -> str:
 
 
 def report_lines(found: Bisected) -> list[str]:
-    """Return the report, no line longer than 100 columns but for the command."""
+    """Return the report, no line longer than 100 columns but for paths."""
     plan = found.plan
     lines = [
         *wrap(f"GOOD {plan.good[:_ID]} {plan.good_name}", _WIDTH),
         *wrap(f"BAD  {plan.bad[:_ID]} {plan.bad_name}", _WIDTH),
         *wrap(ends_words((found.good, found.bad), plan, found.metric), _WIDTH),
-        "",
     ]
+    measured_by = instrument_words(found.shared)
+    lines += [*(wrap(measured_by, _WIDTH) if measured_by else []), ""]
     if found.asked:
         lines += [*_steps(found.asked), ""]
     lines += [*_verdict(found), ""]
     if found.candidates:
         lines += [*_rests_on(found), ""]
-    lines += [*_self_check(found), "To look for it again:"]
-    return [printable(line).rstrip() for line in [*lines, f"  {found.again}"]]
+    lines += [*_self_check(found), "To look for it again:", *folded(found.again_words, _WIDTH)]
+    return [printable(line).rstrip() for line in lines]
 
 
 def _steps(asked: Sequence[Asked]) -> list[str]:
@@ -222,5 +238,6 @@ def as_json(found: Bisected) -> dict[str, Any]:
         "candidates": list(found.candidates),
         "wrong_at_most": wrong_at_most(judged),
         "self_check": found.same,
+        "shared": dict(found.shared),
         "again": found.again,
     }

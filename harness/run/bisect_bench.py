@@ -102,6 +102,11 @@ class Bench:
         checks = [record.same for record in read_records(self.folder) if record.boot.repetition]
         return next((same for same in reversed(checks) if same is not None), None)
 
+    def shared(self) -> dict[str, str]:
+        """Return the facts, by name, that all commits share, as far as any was built."""
+        builds = read_builds(self.folder).values()
+        return next((build.facts for build in builds if build.facts), {})
+
     def _booted_as(self, build: Build) -> str:
         """Return the variant whose boots tell of a build: the first with the same bytes."""
         for other in read_builds(self.folder).values():

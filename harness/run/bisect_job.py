@@ -266,6 +266,7 @@ class Bisecting:
             values={commit: known[commit] for commit in (first, parent) if commit},
             subjects=subjects,
             same=self.bench.same(),
+            shared=self.bench.shared(),
         )
 
 

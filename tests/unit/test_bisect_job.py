@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -114,7 +114,9 @@ class Played:
             return Build(commit="", outcome=Outcome.INFRA_DISK, message="the disk is full")
         meta = {"checksums": {"bzImage": value, "vmlinux": value}}
         kernel = Kernel(commit, variant, "fast", "6.1.0", "", "", Path("/none"), meta=meta)
-        circumstances = Circumstances({"compiler": "gcc", "image": commit}, CONFIG)
+        circumstances = Circumstances(
+            {"compiler": "gcc", "image": commit, "accelerator": "kvm"}, CONFIG
+        )
         return Ready(variant, kernel, Path(f"/none/{value}.cpio.gz"), circumstances)
 
     def boot(self, ready: Mapping[str, Ready], missing: list[Boot]) -> None:
@@ -170,11 +172,20 @@ def test_the_first_bad_commit_is_found_exactly(tmp_path: Path) -> None:
     assert f"{found.first_bad} is the first bad commit" in text
     assert "from 1,000 to 3 against its parent" in text
     assert f"{len(found.asked)} of {len(found.asked)} exact." in text
-    assert max(len(line) for line in report_lines(found)[:-1]) <= 100
+    assert "\naccelerator kvm, compiler gcc\n" in text
+    assert max(len(line) for line in report_lines(found)) <= 100
     assert json.loads(json.dumps(as_json(found), allow_nan=False))["first_bad"] == found.first_bad
     # Kernels of the same bytes are built each, as nobody knows before, but booted once.
     assert len(played.built) == 2 + len(found.asked)
     assert len(played.booted) == 2 * 8 + 1
+
+
+def test_the_command_names_the_accelerator_that_was_found(tmp_path: Path) -> None:
+    found, _ = find(tmp_path, "1000", "3")
+    assert "--accel" not in found.again
+    smp = replace(found, plan=found.plan.model_copy(update={"machine": "smp-4"}))
+    assert smp.again.endswith("--accel kvm")
+    assert "--accel" not in replace(smp, shared={}).again
 
 
 def test_noise_is_told_with_what_it_rests_on(tmp_path: Path) -> None:
