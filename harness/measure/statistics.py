@@ -55,6 +55,11 @@ class Interval:
         widest = max(abs(self.low), abs(self.high))
         return widest < margin or widest == 0
 
+    @property
+    def one_sided(self) -> bool:
+        """Whether all of it is above 0, or all of it below."""
+        return self.low > 0 or self.high < 0
+
 
 def make_blocks(
     reference: Mapping[int, Sequence[float]], new: Mapping[int, Sequence[float]]

@@ -52,6 +52,7 @@ class Evidence:
     differences. `margin` is the smallest effect that matters. `blocks` are whole, `lost` are not.
     `delta` is Cliff's. `p` is of the blocks' differences, of their ratios for a latency, 1 where
     these point the other way than `effect`; it is not adjusted for how many metrics there are.
+    `differing` blocks have another value in the new arm, `above` of them a larger one.
     """
 
     kind: MetricClass
@@ -66,6 +67,17 @@ class Evidence:
     p: float
     delta: float
     differing: int
+    above: int
+
+    @property
+    def one_way(self) -> bool:
+        """Whether the differences have a direction: the interval is on one side of 0.
+
+        With few blocks, all that differ have to go the same way: an interval says little there.
+        """
+        if self.interval is None or self.blocks < LEAST_EQUIVALENT:
+            return self.above in (0, self.differing)
+        return self.interval.one_sided
 
     @property
     def matters(self) -> bool:
@@ -204,6 +216,7 @@ def _evidence(question: Question, interval: Interval | None, p: float) -> Eviden
         p=p,
         delta=0.0 if same else statistics.cliffs_delta(*arms.values()),
         differing=arms.differing,
+        above=sum(change > 0 for change in changes),
     )
 
 
@@ -237,7 +250,7 @@ def _one_sided(evidence: Evidence) -> bool:
     interval = evidence.interval
     if evidence.kind is not MetricClass.LATENCY or interval is None:
         return True
-    return interval.low > 0 or interval.high < 0
+    return interval.one_sided
 
 
 def _judge_exact(metric: Metric, evidence: Evidence, p: float, level: float) -> Judgement:
@@ -252,7 +265,10 @@ def _judge_exact(metric: Metric, evidence: Evidence, p: float, level: float) -> 
     if p > level * _SLACK:
         reason += f", which may be chance (p = {p:.2g})"
         return Judgement(Verdict.INCONCLUSIVE, reason, _exact_needed(evidence, p, level))
-    if evidence.matters:
+    if not evidence.one_way:
+        # That worlds differ is shown, which way they do is not.
+        reason += f"; up in {evidence.above}, down in {differing - evidence.above}"
+    elif evidence.matters:
         return Judgement(_direction(metric, evidence.effect), reason)
     return Judgement(Verdict.CHANGED, reason)
 

@@ -110,6 +110,54 @@ def test_exact_means_any_difference() -> None:
     assert once.needed > 6
 
 
+def judged_exact(changes: Sequence[float], smallest: float = 0.1) -> Judgement:
+    """Return the verdict on an exact metric that a series changes by so much, world by world."""
+    base = [100.0] * len(changes)
+    metric = SPLITS.model_copy(update={"smallest": Smallest(absolute=smallest)})
+    new = [100.0 + change for change in changes]
+    kind = MetricClass.EXACT
+    evidence = assess(metric, blocks(base, new), blocks(base, base), seed=0, kind=kind)
+    return judge(metric, evidence, evidence.p)
+
+
+def test_an_exact_metric_gets_no_direction_from_the_sign_of_its_mean() -> None:
+    """If this failed, noise that a series adds would be better or worse by the toss of a coin."""
+    up_and_down = [3.0, -2, 5, -4, 1, -1, 2, -3, 4, -2, 3, -5, 2, -1, 4, -3, 1, 2, -2, 1]
+    for sign in (1, -1):
+        found = judged_exact([sign * change for change in up_and_down])
+        assert found.verdict is Verdict.CHANGED
+    assert judged_exact(up_and_down).reason.endswith("the placebo in none; up in 11, down in 9")
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 6, 20])
+def test_an_exact_metric_that_goes_one_way_has_its_direction(count: int) -> None:
+    for way, expected in ((1.0, Verdict.REGRESSED), (-1.0, Verdict.IMPROVED)):
+        assert judged_exact([way] * count).verdict is expected
+        assert judged_exact([way * (1 + 7 * (one % 2)) for one in range(count)]).verdict is expected
+    assert judged_exact([1.0] * count, smallest=2).verdict is Verdict.CHANGED
+    # One world that goes the other way, by as much as the others together.
+    mixed = judged_exact([*[1.0] * (count - 1), -0.9 * (count - 1)], smallest=0.001)
+    assert mixed.verdict is Verdict.CHANGED
+
+
+def test_noise_around_the_same_mean_seldom_has_a_direction() -> None:
+    generator = np.random.default_rng(4)
+    drawn = [np.rint(generator.normal(0, 20, 20)).tolist() for _ in range(200)]
+    found = [judged_exact(changes).verdict for changes in drawn]
+    assert all(verdict.differs for verdict in found)
+    assert found.count(Verdict.CHANGED) >= 180
+
+
+def test_one_world_that_goes_the_other_way_counts_among_few() -> None:
+    assert judged_exact([10.0] * 19 + [-1.0]).verdict is Verdict.REGRESSED
+    assert judged_exact([10.0] * 4 + [-1.0]).verdict is Verdict.CHANGED
+
+
+def test_worlds_that_do_not_differ_do_not_take_a_direction_away() -> None:
+    assert judged_exact([2.0, 2, 0, 2, 2]).verdict is Verdict.REGRESSED
+    assert judged_exact([2.0] * 6 + [0.0] * 14).verdict is Verdict.REGRESSED
+
+
 def test_three_worlds_are_enough_where_all_differ() -> None:
     """1 of the 20 ways to choose 3 of 6 worlds: 5%, which counts as significant."""
     base = [1024.0] * 3
