@@ -79,10 +79,9 @@ def settle_class(kind: MetricClass, placebo: list[float]) -> MetricClass:
     """Return a metric's class by what the placebo's blocks showed.
 
     `placebo` are the differences between placebo and reference, a block each. Where there are
-    some and none differs, the metric is exact; where one does it is not, whatever was declared.
+    some and none differs, the metric is exact. Where one does, or there is none to tell what the
+    metric does of itself, it is not, whatever was declared: then it is a count.
     """
     if placebo and not any(placebo):
         return MetricClass.EXACT
-    if placebo and kind is MetricClass.EXACT:
-        return MetricClass.COUNT
-    return kind
+    return MetricClass.COUNT if kind is MetricClass.EXACT else kind

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.measure import statistics
 from harness.measure.arms import Arms, arms_of, mean_intervals, ratio_intervals, sign_flip_ps
-from harness.measure.metric import Better, Metric, MetricClass
+from harness.measure.metric import Better, Metric, MetricClass, settle_class
 from harness.measure.statistics import Block, Interval
 
 if TYPE_CHECKING:
@@ -114,8 +114,9 @@ def assess(
     seed: int,
     kind: MetricClass | None = None,
 ) -> Evidence:
-    """Return what `blocks` say of `metric`, which is of class `kind` by the `placebo`'s blocks."""
-    question = Question(metric, kind or metric.kind, arms_of(blocks), arms_of(placebo))
+    """Return what `blocks` say of `metric`, of class `kind`, else of that by `placebo`'s blocks."""
+    kind = kind or settle_class(metric.kind, statistics.differences(placebo))
+    question = Question(metric, kind, arms_of(blocks), arms_of(placebo))
     return assess_all([question], seed)[0]
 
 

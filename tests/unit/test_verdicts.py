@@ -170,7 +170,33 @@ def test_the_placebo_settles_the_class() -> None:
     assert settle_class(MetricClass.COUNT, [0.0, 0.0]) is MetricClass.EXACT
     assert settle_class(MetricClass.EXACT, [0.0, 1.0]) is MetricClass.COUNT
     assert settle_class(MetricClass.LATENCY, [0.0, 1.0]) is MetricClass.LATENCY
-    assert settle_class(MetricClass.EXACT, []) is MetricClass.EXACT
+    # Without a placebo nothing shows what a metric does of itself.
+    assert settle_class(MetricClass.EXACT, []) is MetricClass.COUNT
+    assert settle_class(MetricClass.GAUGE, []) is MetricClass.GAUGE
+
+
+def test_without_a_placebo_nothing_is_exact() -> None:
+    """If this failed, what differs in all worlds would be told as chance, whatever the number."""
+    exact = SPLITS.model_copy(update={"kind": MetricClass.EXACT, "smallest": Smallest(absolute=1)})
+    measured = [*boots(BASE, [7.0] * 20), *boots(V1, [8.0] * 20)]
+    found = compare(
+        measured, {"w": [exact]}, [Pair(BASE, V1)], placebo=None, gates=[("w", "splits")]
+    )
+    [gate] = found.gates()
+    assert (gate.evidence.kind, gate.verdict) == (MetricClass.COUNT, Verdict.REGRESSED)
+    assert "placebo" not in gate.judgement.reason
+    # As many boots of a placebo of which none came through say as little.
+    dead = [Measured(PLACEBO, "w", one, Outcome.KERNEL_PANIC) for one in range(1, 21)]
+    [gate] = compare(
+        [*measured, *dead],
+        {"w": [exact]},
+        [Pair(BASE, V1)],
+        placebo=Pair(BASE, PLACEBO),
+        gates=[("w", "splits")],
+    ).gates()
+    assert (gate.evidence.kind, gate.verdict) == (MetricClass.COUNT, Verdict.REGRESSED)
+    evidence = assess(exact, blocks([7.0] * 20, [8.0] * 20), (), seed=0)
+    assert judge(exact, evidence, evidence.p).verdict is Verdict.REGRESSED
 
 
 def test_latency_is_a_ratio_of_medians() -> None:
