@@ -82,7 +82,8 @@ def recast(
 class Tally:
     """The verdicts of many comparisons, by family, and in how many of them there was an alarm.
 
-    A family is one whose p are adjusted together. `named` counts what alarms were of.
+    A family is one whose p are adjusted together; the placebo's gates are adjusted apart from its
+    other metrics, and counted with them. `named` counts what alarms were of.
     """
 
     comparisons: int = 0

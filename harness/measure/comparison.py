@@ -71,7 +71,8 @@ class Pair:
 class Finding:
     """A metric of a workload for a pair: the evidence, p adjusted for its family, the verdict.
 
-    `family` is "gate", "exploratory" or "placebo".
+    `family` is "gate", "exploratory" or "placebo". The metric is a `gate` or not in the placebo's
+    rows, too: there gates have their p adjusted as gates have it, and apart from all else.
     """
 
     workload: str
@@ -81,6 +82,7 @@ class Finding:
     evidence: Evidence
     p: float
     judgement: Judgement
+    gate: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -182,15 +184,12 @@ def compare(
 ) -> Comparison:
     """Return what `boots` say of each of `metrics` (by workload) and what else they measured.
 
-    A metric's class comes from the `placebo` pair's boots, which are judged as all others are.
+    A metric's class comes from the `placebo` pair's boots, which are judged as all others are: its
+    gates by Holm's adjustment, the rest by Benjamini and Hochberg's, neither beside the versions'.
     """
     table = _Table(boots)
     found = _answered(_asked(table, metrics, pairs, placebo, set(gates)), seed)
-    findings = [
-        *_judged("gate", found["gate"], statistics.holm, level),
-        *_judged("exploratory", found["exploratory"], statistics.benjamini_hochberg, level),
-        *_judged("placebo", found["placebo"], statistics.benjamini_hochberg, level),
-    ]
+    findings = [one for raws in found.values() for one in _judged(raws, level)]
     every = [*pairs, *([placebo] if placebo else [])]
     return Comparison(
         findings=tuple(findings),
@@ -208,14 +207,13 @@ class _Asked:
     workload: str
     pair: Pair
     family: str
+    gate: bool
     question: Question
 
 
 @dataclass(frozen=True)
 class _Raw:
-    workload: str
-    pair: Pair
-    metric: Metric
+    asked: _Asked
     evidence: Evidence
 
 
@@ -326,9 +324,11 @@ def _asked(
                 arms = arms_for(metric.source) if arms is None else arms
                 if not _worth_asking(metric, arms):
                     continue
-                family = "gate" if (workload, metric.name) in gates else "exploratory"
+                gate = (workload, metric.name) in gates
+                family = "gate" if gate else "exploratory"
                 family = "placebo" if pair == placebo else family
-                asked.append(_Asked(workload, pair, family, Question(metric, kind, arms, control)))
+                question = Question(metric, kind, arms, control)
+                asked.append(_Asked(workload, pair, family, gate, question))
     return asked
 
 
@@ -339,13 +339,17 @@ def _worth_asking(metric: Metric, arms: Arms) -> bool:
     return metric.declared or len(arms) > 0
 
 
-def _answered(asked: Sequence[_Asked], seed: int) -> dict[str, list[_Raw]]:
-    """Return the evidence on what is asked, by family."""
-    found: dict[str, list[_Raw]] = {"gate": [], "exploratory": [], "placebo": []}
+def _answered(asked: Sequence[_Asked], seed: int) -> dict[tuple[str, bool], list[_Raw]]:
+    """Return the evidence on what is asked, by family and whether it is on gates, these first."""
+    found: dict[tuple[str, bool], list[_Raw]] = {
+        ("gate", True): [],
+        ("exploratory", False): [],
+        ("placebo", True): [],
+        ("placebo", False): [],
+    }
     answers = assess_all([one.question for one in asked], seed)
     for one, evidence in zip(asked, answers, strict=True):
-        raw = _Raw(one.workload, one.pair, one.question.metric, evidence)
-        found[one.family].append(raw)
+        found[one.family, one.gate].append(_Raw(one, evidence))
     return found
 
 
@@ -359,31 +363,29 @@ def _with_undeclared(declared: Sequence[Metric], names: Sequence[str]) -> list[M
     return [*declared, *rest]
 
 
-def _judged(
-    family: str,
-    raws: Sequence[_Raw],
-    adjust: Callable[[Sequence[float]], list[float]],
-    level: float,
-) -> list[Finding]:
-    """Return the verdicts on a family, its p-values adjusted together by `adjust`.
+def _judged(raws: Sequence[_Raw], level: float) -> list[Finding]:
+    """Return the verdicts on a family, its p-values adjusted together: gates or none of them.
 
     Of what nobody has chosen beforehand, what can't be found counts for nothing (Tarone 1990): a
     metric that is the same in all blocks has p = 1 whatever the labels, and thousands of these
     would keep anything from being found, an alarm of the placebo first.
     """
-    tested = [index for index, raw in enumerate(raws) if family == "gate" or raw.evidence.differing]
+    gates = any(raw.asked.gate for raw in raws)
+    adjust = statistics.holm if gates else statistics.benjamini_hochberg
+    tested = [index for index, raw in enumerate(raws) if gates or raw.evidence.differing]
     adjusted = [1.0] * len(raws)
     for index, p in zip(tested, adjust([raws[index].evidence.p for index in tested]), strict=True):
         adjusted[index] = p
     return [
         Finding(
-            raw.workload,
-            raw.pair,
-            raw.metric,
-            family,
+            raw.asked.workload,
+            raw.asked.pair,
+            raw.asked.question.metric,
+            raw.asked.family,
             raw.evidence,
             p,
-            judge(raw.metric, raw.evidence, p, level),
+            judge(raw.asked.question.metric, raw.evidence, p, level),
+            raw.asked.gate,
         )
         for raw, p in zip(raws, adjusted, strict=True)
     ]

@@ -650,6 +650,7 @@ def _finding(one: Finding) -> dict[str, Any]:
         "reference": one.pair.reference,
         "new": one.pair.new,
         "family": one.family,
+        "gate": one.gate,
         "verdict": one.verdict,
         "reason": one.judgement.reason,
         "blocks_needed": one.judgement.needed,

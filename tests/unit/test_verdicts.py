@@ -18,7 +18,7 @@ from harness.measure.comparison import (
     pairs_of,
 )
 from harness.measure.metric import Better, Metric, MetricClass, Smallest, settle_class
-from harness.measure.statistics import Block
+from harness.measure.statistics import Block, benjamini_hochberg
 from harness.measure.verdicts import Judgement, Verdict, assess, judge
 from harness.outcomes import Outcome
 
@@ -316,6 +316,56 @@ def test_what_never_differs_does_not_hide_an_alarm() -> None:
     ]
     found = compare([*base, *new], {"w": []}, [], placebo=Pair(BASE, PLACEBO))
     assert [one.metric.name for one in found.false_alarms] == ["vmstat.odd"]
+
+
+GATE_NOISE = (-1.0, 2, 1, -1, 2, 0, 1, -2, 3, 1, 0, 2, -1, 1, 2, 0, -1, 3, 1, -2)
+
+
+def noisy_placebo(counters: int) -> list[Measured]:
+    """Return boots whose placebo has somewhat more splits, among counters that are only noisy."""
+    generator = np.random.default_rng(2)
+    measured: list[Measured] = []
+    for name in (BASE, PLACEBO):
+        for world in range(20):
+            values = {f"vmstat.noisy_{one}": generator.normal(9, 1) for one in range(counters)}
+            more = 1.5 if name == PLACEBO else 0.0
+            values["vmstat.splits"] = 100 + more + (GATE_NOISE[world] if more else 0.0)
+            measured.append(Measured(name, "w", world, Outcome.PASS, values))
+    return measured
+
+
+def test_the_placebo_s_gates_are_judged_as_gates_are() -> None:
+    """If this failed, a gate would be tested harder than the placebo that vouches for it."""
+    metric = SPLITS.model_copy(update={"smallest": Smallest(absolute=0.5)})
+    pair = Pair(BASE, PLACEBO)
+    boots_ = noisy_placebo(counters=100)
+    as_gate = compare(boots_, {"w": [metric]}, [], placebo=pair, gates=[("w", "splits")])
+    as_version = compare(boots_, {"w": [metric]}, [pair], placebo=None, gates=[("w", "splits")])
+    [alarm] = as_gate.false_alarms
+    [gate] = as_version.gates()
+    assert (alarm.metric.name, alarm.family, alarm.gate) == ("splits", "placebo", True)
+    assert (alarm.p, alarm.verdict) == (gate.p, gate.verdict) == (gate.evidence.p, gate.verdict)
+    # The same metric, where nobody has chosen it beforehand, is one of many.
+    [other] = [
+        one
+        for one in compare(boots_, {"w": [metric]}, [], placebo=pair).findings
+        if one.metric.name == "splits"
+    ]
+    assert not other.gate
+    assert other.p > alarm.p
+
+
+def test_the_rest_of_the_placebo_is_adjusted_without_its_gates() -> None:
+    found = compare(
+        noisy_placebo(counters=3),
+        {"w": [SPLITS]},
+        [],
+        placebo=Pair(BASE, PLACEBO),
+        gates=[("w", "splits")],
+    )
+    rest = [one for one in found.findings if not one.gate]
+    assert [one.p for one in rest] == benjamini_hochberg([one.evidence.p for one in rest])
+    assert {one.family for one in found.findings} == {"placebo"}
 
 
 def test_what_is_kept_of_a_latency_is_kept_by_medians() -> None:
