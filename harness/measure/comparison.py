@@ -121,13 +121,18 @@ class Kept:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that the boots say."""
+    """All that the boots say.
+
+    `unmeasured` are the workloads for which there is no block that both the placebo and its
+    reference came through.
+    """
 
     findings: tuple[Finding, ...]
     failures: tuple[Failures, ...]
     kept: tuple[Kept, ...]
     boots: int
     placebo: str
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def false_alarms(self) -> tuple[Finding, ...]:
@@ -135,6 +140,21 @@ class Comparison:
         return tuple(
             one for one in self.findings if one.family == "placebo" and one.verdict.differs
         )
+
+    @property
+    def placebo_failures(self) -> tuple[Failures, ...]:
+        """How many of the placebo's boots did not come through, where any of either arm did not."""
+        return tuple(one for one in self.failures if one.pair.new == self.placebo)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing speaks against the placebo, or there is none.
+
+        Against it speak metrics that differ, boots that fail more or less often, and workloads of
+        which it says nothing.
+        """
+        failing = any(one.verdict.differs for one in self.placebo_failures)
+        return not (self.false_alarms or failing or self.unmeasured)
 
     def gates(self) -> list[Finding]:
         return [one for one in self.findings if one.family == "gate"]
@@ -190,13 +210,20 @@ def compare(
     table = _Table(boots)
     found = _answered(_asked(table, metrics, pairs, placebo, set(gates)), seed)
     findings = [one for raws in found.values() for one in _judged(raws, level)]
-    every = [*pairs, *([placebo] if placebo else [])]
+    workloads = list(metrics)
+    failures = _failures(table, workloads, pairs, level)
+    unmeasured: list[str] = []
+    if placebo:
+        failures += _failures(table, workloads, [placebo], level)
+        failures.sort(key=lambda one: workloads.index(one.workload))
+        unmeasured = [workload for workload in workloads if not table.shares(workload, placebo)]
     return Comparison(
         findings=tuple(findings),
-        failures=tuple(_failures(table, list(metrics), every, level)),
+        failures=tuple(failures),
         kept=tuple(_kept(table, findings, pairs, metrics, seed)),
         boots=len(boots),
         placebo=placebo.new if placebo else "",
+        unmeasured=tuple(unmeasured),
     )
 
 
@@ -252,6 +279,11 @@ class _Arm:
                 mine.append(boot.values[source])
         return values
 
+    @property
+    def survived(self) -> set[int]:
+        """The blocks in which a boot came through."""
+        return {boot.block for boot in self.boots if boot.outcome is Outcome.PASS}
+
 
 class _Table:
     """Values by workload, variant and block."""
@@ -276,6 +308,11 @@ class _Table:
 
     def values(self, workload: str, variant: str, source: str) -> dict[int, list[float]]:
         return self.arm(workload, variant).values(source)
+
+    def shares(self, workload: str, pair: Pair) -> bool:
+        """Return whether there is a block that both of a pair came through."""
+        first, second = (self.arm(workload, name) for name in (pair.reference, pair.new))
+        return not first.survived.isdisjoint(second.survived)
 
     def arms(self, workload: str, pair: Pair) -> Callable[[str], Arms]:
         """Return what gives a pair's arms for a value's name."""

@@ -32,6 +32,7 @@ from harness.report.comparison_words import (
     lost_line,
     measured_pairs,
     number,
+    placebo_doubts,
     rates_words,
     shown_unit,
     sizes_rows,
@@ -196,9 +197,10 @@ def exit_code(compared: Compared) -> int:
     """Return what the command ends with.
 
     1 where a gate is worse, boots fail more often or a variant does not compile; 3 where nothing
-    is decided (a gate has no verdict, there is no gate, or boots of a new variant died and those
-    of its reference did not, too few to tell), where the placebo or the self-check shows that the
-    instrument is not to be trusted, or boots are missing; 4 where nothing was measured.
+    is decided (a gate has no verdict or no direction, there is no gate, or boots of a new variant
+    died and those of its reference did not, too few to tell), where the placebo is not clean or
+    the self-check failed, so that the instrument is not to be trusted, or boots are missing; 4
+    where nothing was measured.
     """
     found = compared.comparison
     if not found.boots:
@@ -206,12 +208,22 @@ def exit_code(compared: Compared) -> int:
     gates = found.gates()
     failures = [one for one in found.failures if one.pair.new != found.placebo]
     judged = [*(one.verdict for one in gates), *(one.verdict for one in failures)]
-    if Verdict.REGRESSED in judged or compared.not_built:
+    # That the placebo does not compile says nothing of a version.
+    not_built = any(name in compared.not_built for name in compared.plan.variants)
+    if Verdict.REGRESSED in judged or not_built:
         return ExitCode.FAILURE
     dying = any(one.new_failed and not one.failed for one in failures)
-    unsure = not gates or any(one.verdict is Verdict.INCONCLUSIVE for one in gates)
-    doubtful = found.false_alarms or compared.unchecked or found.boots < compared.wanted
+    unsure = not gates or any(map(_undecided, gates))
+    doubtful = not found.clean or compared.unchecked or found.boots < compared.wanted
     return ExitCode.INFRASTRUCTURE if dying or unsure or doubtful else ExitCode.OK
+
+
+def _undecided(gate: Finding) -> bool:
+    """Whether a gate may be worse for all that is known: an exact one may go up and down."""
+    evidence = gate.evidence
+    if gate.verdict is Verdict.CHANGED and evidence.interval is not None:
+        return not (evidence.one_way or evidence.interval.inside(evidence.margin))
+    return gate.verdict is Verdict.INCONCLUSIVE
 
 
 def report_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
@@ -599,6 +611,8 @@ def as_json(compared: Compared) -> dict[str, Any]:
         "shared": dict(compared.shared),
         "differing_fields": [str(one) for one in compared.differences],
         "footprint": {name: dict(row) for name, row in compared.footprint.items()},
+        "placebo_clean": found.clean if found.placebo else None,
+        "placebo_doubts": placebo_doubts(found, compared.block_word),
         "false_alarms": len(found.false_alarms),
         "findings": [_finding(one) for one in compared.shown.findings],
         "failures": [

@@ -21,6 +21,7 @@ _NANOSECONDS, _COUNTED = "ns", "instr"
 INSTRUCTIONS, TICKS = "instr.", "ticks"
 _THOUSAND = 1000
 _NAME_ROOM = 8
+_MOST_ALARMS = 5
 
 
 def shown_unit(metric: Metric, *, deterministic: bool) -> str:
@@ -217,28 +218,53 @@ def trust_words(found: Comparison, same: bool | None, *, deterministic: bool) ->
     `same` tells whether the self-check gave the same bytes, None where there was none; only a
     `deterministic` machine has one.
     """
-    lines: list[str] = []
-    if found.placebo:
-        tested = [one for one in found.findings if one.family == "placebo"]
-        alarms = found.false_alarms
-        if alarms:
-            names = ", ".join(f"{one.workload} {one.metric.name}" for one in alarms[:5])
-            word = f"{counted(len(alarms), 'FALSE ALARM')}: {names}; do not trust such metrics here"
-        else:
-            word = "clean"
-        exact = sum(one.evidence.kind is MetricClass.EXACT for one in tested)
-        lines.append(
-            f"Placebo (the base, its code moved about): {word}; of {len(tested)} metrics "
-            f"{exact} are exact by it."
-        )
-    else:
-        lines.append("No placebo: metrics have the classes that they were declared to have.")
+    lines = [_placebo_words(found, "world" if deterministic else "block")]
     if same is not None:
         told = "gave the same bytes" if same else "DIFFERED: the instrument is broken"
         lines.append(f"Self-check: the same world of the same kernel, booted again, {told}.")
     elif deterministic:
         lines.append("No self-check: no world was booted again, to see the same bytes.")
     return lines
+
+
+def _placebo_words(found: Comparison, block_word: str) -> str:
+    if not found.placebo:
+        told = "metrics have the classes that they were declared to have, and none is exact"
+        return f"No placebo: {told}."
+    few = [one for one in found.placebo_failures if one.new_failed and not one.failed]
+    words = ["clean", *(f"{_placebo_rates(one)}, too few to tell" for one in few)]
+    if not found.clean:
+        words = [f"NOT CLEAN: {'; '.join(placebo_doubts(found, block_word))}"]
+    tested = [one for one in found.findings if one.family == "placebo"]
+    exact = sum(one.evidence.kind is MetricClass.EXACT for one in tested)
+    words.append(f"of {len(tested)} metrics {exact} are exact by it.")
+    return f"Placebo (the base, its code moved about): {'; '.join(words)}"
+
+
+def placebo_doubts(found: Comparison, block_word: str) -> list[str]:
+    """Return what speaks against the placebo, nothing where it is clean.
+
+    `block_word` is what a block is called.
+    """
+    doubts: list[str] = []
+    alarms = found.false_alarms
+    if alarms:
+        names = ", ".join(f"{one.workload} {one.metric.name}" for one in alarms[:_MOST_ALARMS])
+        more = ", ..." if len(alarms) > _MOST_ALARMS else ""
+        told = f"{counted(len(alarms), 'FALSE ALARM')} ({names}{more})"
+        doubts.append(f"{told}, do not trust such metrics here")
+    doubts += [_placebo_rates(one) for one in found.placebo_failures if one.verdict.differs]
+    if found.unmeasured:
+        names = ", ".join(found.unmeasured)
+        doubts.append(f"{names}: no {block_word} that both it and the base came through")
+    return doubts
+
+
+def _placebo_rates(one: Failures) -> str:
+    return (
+        f"{one.workload}: {one.new_failed} of {one.new_boots} boots of it did not come through, "
+        f"of the base {one.failed} of {one.boots}"
+    )
 
 
 def lost_line(findings: Iterable[Finding], name: Callable[[Finding], str], block_word: str) -> str:

@@ -278,9 +278,6 @@ def analyse(folder: CompareFolder, plan: StoredPlan, workloads: Mapping[str, Wor
     known = [one for one in records if not one.boot.repetition]
     usable = [one for one in known if not one.outcome.infrastructure]
     built = {one.boot.variant for one in usable}
-    control = control_pair(plan)
-    if control is not None and not {control.reference, control.new} <= built:
-        control = None
     # The order in which guests ended must not show.
     order = {boot: place for place, boot in enumerate(wanted)}
     usable.sort(key=lambda one: order.get(one.boot, len(order)))
@@ -290,7 +287,7 @@ def analyse(folder: CompareFolder, plan: StoredPlan, workloads: Mapping[str, Wor
         [one.measured for one in usable],
         {key: plan.metrics.get(key, one.metrics) for key, one in workloads.items()},
         pairs_for(plan, there, same),
-        placebo=control,
+        placebo=control_pair(plan),
         gates=[(gate[0], gate[1]) for gate in plan.gates],
         seed=plan.seed,
     )

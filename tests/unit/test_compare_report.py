@@ -6,14 +6,18 @@ import shlex
 import subprocess
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from harness.measure.comparability import Difference
-from harness.measure.comparison import Failures, Measured, Pair, compare, pairs_of
+from harness.measure.comparison import Failures, Finding, Measured, Pair, compare, pairs_of
 from harness.measure.metric import Better, Metric, MetricClass, Smallest
-from harness.measure.verdicts import Verdict
+from harness.measure.statistics import Interval
+from harness.measure.verdicts import Judgement, Verdict
+from harness.measure.workload import load_workload
 from harness.outcomes import Outcome
+from harness.paths import TESTCASES
 from harness.report.compare_html import comparison_html
 from harness.report.comparison import (
     Compared,
@@ -24,7 +28,8 @@ from harness.report.comparison import (
     report_lines,
 )
 from harness.report.comparison_words import number
-from harness.results.measurements import StoredPlan
+from harness.results.measurements import Boot, BootRecord, StoredPlan, new_folder
+from harness.run.compare_job import analyse
 
 BASE, V1, V2 = "debian-6.1", "debian-6.1+gfp-unmapped@v1", "debian-6.1+gfp-unmapped@v2"
 PLACEBO = "debian-6.1+placebo@v1"
@@ -51,6 +56,7 @@ NOT_RETURNED = Metric(
     kind=MetricClass.GAUGE,
     smallest=Smallest(absolute=1),
 )
+WORKLOADS = ("secretmem-fragmented", "secretmem-idle")
 CENTRES = {BASE: 1024.0, V1: 3.0, V2: 12.0, PLACEBO: 1024.0}
 NOISE = (0.0, 3, 1, -2, 2, -1, 0, 1, 2, -3)
 
@@ -70,7 +76,7 @@ def boots(centres: dict[str, float], worlds: int = 10) -> list[Measured]:
             },
         )
         for variant, centre in centres.items()
-        for workload in ("secretmem-fragmented", "secretmem-idle")
+        for workload in WORKLOADS
         for world in range(1, worlds + 1)
     ]
 
@@ -283,13 +289,15 @@ LOSSES = {
 }
 
 
-def with_losses(losses: dict[tuple[str, str, int], str]) -> Compared:
+def with_losses(
+    losses: dict[tuple[str, str, int], str], centres: dict[str, float] = CENTRES
+) -> Compared:
     """Return the comparison where boots of (variant, workload, world) panicked."""
     measured = [
         replace(one, outcome=Outcome.KERNEL_PANIC, values={}, title=losses[key])
         if (key := (one.variant, one.workload, one.block)) in losses
         else one
-        for one in boots(CENTRES)
+        for one in boots(centres)
     ]
     whole = compared()
     comparison = compare(
@@ -322,6 +330,101 @@ def test_every_report_says_what_boots_died_of() -> None:
     }
     assert as_json(compared())["deaths"] == []
     assert "did not come through" not in forms(compared())["text"]
+
+
+def clean_but_for(losses: dict[tuple[str, str, int], str]) -> Compared:
+    """Return a comparison that would end with 0, were it not for boots that panicked."""
+    return with_losses(losses, CENTRES | {V2: CENTRES[V1]})
+
+
+def test_a_placebo_that_crashes_is_not_clean() -> None:
+    """If this failed, a control that says nothing, or is worse, would vouch for the others."""
+    assert exit_code(clean_but_for({})) == 0
+    some = clean_but_for({(PLACEBO, "secretmem-idle", world): "dead" for world in range(1, 9)})
+    every = clean_but_for({(PLACEBO, "secretmem-idle", world): "dead" for world in range(1, 11)})
+    rates = "boots of it did not come through, of the base 0 of 10"
+    none = "secretmem-idle: no world that both it and the base came through"
+    for found, words in (
+        (some, f"NOT CLEAN: secretmem-idle: 8 of 10 {rates}; of "),
+        (every, f"NOT CLEAN: secretmem-idle: 10 of 10 {rates}; {none}; of "),
+    ):
+        assert exit_code(found) == 3
+        texts = forms(found) | {"html": comparison_html(found, [])}
+        told = as_json(found)
+        assert (told["exit_code"], told["placebo_clean"]) == (3, False)
+        assert "; ".join(told["placebo_doubts"]) in words
+        del texts["json"]
+        for form, text in texts.items():
+            assert words in " ".join(text.split()), form
+            assert "came through; clean" not in text, form
+
+
+def test_a_workload_without_a_world_of_the_placebo_is_not_clean() -> None:
+    """Neither dies more often than the other, and there is nothing to hold against each other."""
+    half = {(PLACEBO, "secretmem-idle", world): "dead" for world in range(1, 6)}
+    half |= {(BASE, "secretmem-idle", world): "dead" for world in range(6, 11)}
+    found = clean_but_for(half)
+    assert found.comparison.unmeasured == ("secretmem-idle",)
+    assert not any(one.verdict.differs for one in found.comparison.placebo_failures)
+    assert as_json(found)["placebo_clean"] is False
+    assert "NOT CLEAN: secretmem-idle: no world that both" in forms(found)["text"]
+
+
+def test_few_deaths_of_the_placebo_are_told_with_it() -> None:
+    found = clean_but_for({(PLACEBO, "secretmem-idle", 3): "dead"})
+    told = " ".join(forms(found)["text"].split())
+    assert "clean; secretmem-idle: 1 of 10 boots of it did not come through" in told
+    assert "too few to tell; of " in told
+    assert (exit_code(found), as_json(found)["placebo_clean"]) == (0, True)
+
+
+def test_the_placebo_s_deaths_are_nobody_else_s() -> None:
+    """They neither make a version worse nor are they weighed beside what versions died of."""
+    losses = {(PLACEBO, "secretmem-idle", world): "dead" for world in range(1, 7)}
+    alone = clean_but_for(losses).comparison.placebo_failures
+    losses |= {(V1, "secretmem-fragmented", world): "dead" for world in range(1, 4)}
+    beside = clean_but_for(losses).comparison
+    assert beside.placebo_failures == alone
+    assert [one.pair.new for one in beside.failures] == [V1, V2, PLACEBO]
+
+
+def test_a_placebo_that_never_booted_is_not_taken_for_none(tmp_path: Path) -> None:
+    plan = compared().plan
+    folder = new_folder(tmp_path, plan)
+    with folder:
+        for one in boots(CENTRES):
+            if one.variant != PLACEBO:
+                boot = Boot(one.variant, one.workload, one.block)
+                folder.append(BootRecord(boot, one.outcome, values=dict(one.values)))
+    found = analyse(folder, plan, {key: load_workload(key, TESTCASES) for key in WORKLOADS})
+    assert (found.comparison.clean, found.comparison.unmeasured) == (False, WORKLOADS)
+    text = " ".join(forms(found)["text"].split())
+    assert f"NOT CLEAN: {', '.join(WORKLOADS)}: no world that both it and the base" in text
+    assert "No placebo" not in text
+
+
+def test_a_placebo_that_does_not_compile_makes_no_version_worse() -> None:
+    found = clean_but_for({(PLACEBO, key, n): "" for key in WORKLOADS for n in range(1, 11)})
+    assert exit_code(replace(found, not_built={PLACEBO: "build.compile: x"})) == 3
+
+
+def test_a_gate_that_went_up_and_down_is_not_decided() -> None:
+    decided = clean_but_for({})
+    one = decided.comparison.gates()[0]
+    evidence = replace(
+        one.evidence, interval=Interval(-400.0, 700.0), blocks=20, differing=20, above=11
+    )
+    gate = replace(one, evidence=evidence, judgement=Judgement(Verdict.CHANGED, "differs"))
+
+    def code(found: Finding) -> int:
+        findings = tuple(found if each is one else each for each in decided.comparison.findings)
+        changed = replace(decided.comparison, findings=findings)
+        return exit_code(replace(decided, comparison=changed))
+
+    assert code(gate) == 3
+    small = replace(evidence, interval=Interval(-4.0, 7.0))
+    assert code(replace(gate, evidence=small)) == 0
+    assert code(replace(gate, evidence=replace(evidence, interval=Interval(50.0, 300.0)))) == 0
 
 
 def test_verdicts_of_other_worlds_are_marked() -> None:
