@@ -24,7 +24,9 @@ from harness.report.comparison_words import (
     aligned,
     cell,
     centres_of,
+    equivalent_line,
     explained,
+    fitting,
     folded,
     full_verdict,
     instrument_words,
@@ -231,6 +233,8 @@ def report_lines(compared: Compared, width: int = TERMINAL) -> list[str]:
     lines = [*_head(compared, width), ""]
     for workload in compared.plan.workloads:
         lines += [*_workload(compared, workload, width), ""]
+    equivalent = _equivalent(compared)
+    lines += [*wrap(equivalent, width), ""] if equivalent else []
     lines += part_lines(compared, width)
     lines += ["To measure the same again:", *folded(compared.again_words, width)]
     return [printable(line).rstrip() for line in lines]
@@ -323,14 +327,18 @@ def _workload(compared: Compared, workload: str, width: int) -> list[str]:
         )
     for group in groups(compared.plan.variants):
         pairs = _pairs(group)
-        rows = [_columns(compared, group, pairs)]
-        for metric in dict.fromkeys(one.metric.name for one in found):
-            mine = {one.pair: one for one in found if one.metric.name == metric}
-            rows.append(_row(compared, mine, group, pairs, narrow=width < TERMINAL))
-        lines += aligned(rows, width)
+        narrow = width < TERMINAL
+        full = _rows(compared, found, group, narrow=narrow, needs=True)
+        # A mail has not always room for how many worlds it would take.
+        lines += fitting(full, _rows(compared, found, group, narrow=narrow, needs=False), width)
         told = lost_words(compared, [one for one in found if one.pair in pairs])
         lines += wrap(f"  {told}", width) if told else []
     return lines
+
+
+def _equivalent(compared: Compared) -> str:
+    every = [one for key in compared.plan.workloads for one in declared(compared, key)]
+    return equivalent_line(every, compared.block_word)
 
 
 def declared(compared: Compared, workload: str) -> list[Finding]:
@@ -362,6 +370,23 @@ def _columns(compared: Compared, group: Sequence[str], pairs: Sequence[Pair]) ->
     return ["", *(labels[variant] for variant in group), *heads]
 
 
+def _rows(
+    compared: Compared,
+    found: Sequence[Finding],
+    group: Sequence[str],
+    *,
+    narrow: bool,
+    needs: bool,
+) -> list[list[str]]:
+    """Return a table of the variants in `group`, its head first; see `_row`."""
+    pairs = _pairs(group)
+    rows = [_columns(compared, group, pairs)]
+    for metric in dict.fromkeys(one.metric.name for one in found):
+        mine = {one.pair: one for one in found if one.metric.name == metric}
+        rows.append(_row(compared, mine, group, pairs, narrow=narrow, needs=needs))
+    return rows
+
+
 def _row(
     compared: Compared,
     mine: Mapping[Pair, Finding],
@@ -369,13 +394,15 @@ def _row(
     pairs: Sequence[Pair],
     *,
     narrow: bool,
+    needs: bool,
 ) -> list[str]:
+    """Return a metric's row; `narrow` shortens numbers, `needs` as `verdict_word` takes it."""
     one = next(iter(mine.values()))
     unit = f" ({one.metric.unit})" if one.metric.unit else ""
     centres = centres_of(mine.values())
     values = [cell(centres.get(name), narrow=narrow) for name in group]
     verdicts = [
-        verdict_word(mine[pair], compared.measured, narrow=narrow) if pair in mine else "-"
+        verdict_word(mine[pair], compared.measured, needs=needs) if pair in mine else "-"
         for pair in pairs
     ]
     return [f"{'*' if one.family == 'gate' else ' '} {one.metric.name}{unit}", *values, *verdicts]

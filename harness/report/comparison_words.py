@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from harness.measure.comparison import Comparison, Failures, Finding, Kept, Pair
 from harness.measure.metric import Metric, MetricClass
-from harness.measure.statistics import rates_test
+from harness.measure.statistics import rates_test, ruled_out
 from harness.measure.verdicts import Verdict
 from harness.report.words import counted
 
@@ -22,6 +22,8 @@ INSTRUCTIONS, TICKS = "instr.", "ticks"
 _THOUSAND = 1000
 _NAME_ROOM = 8
 _MOST_ALARMS = 5
+# One name in so many may get a line of its own, so that cells can be longer.
+_FEW = 4
 
 
 def shown_unit(metric: Metric, *, deterministic: bool) -> str:
@@ -125,13 +127,13 @@ def measured_pairs(findings: Iterable[Finding]) -> set[tuple[str, Pair]]:
 
 
 def verdict_word(
-    finding: Finding, measured: Collection[tuple[str, Pair]], *, narrow: bool = False
+    finding: Finding, measured: Collection[tuple[str, Pair]], *, needs: bool = True
 ) -> str:
     """Return the verdict for a column; an inconclusive one with how many blocks it would take.
 
-    That number is left out if `narrow`. A verdict has a mark where it does not rest on all blocks.
-    Where it rests on none, there is "no boot" in its place, or "no value" where the pair is among
-    those that were `measured`: then it is this metric alone that is missing.
+    That number is left out without `needs`. A verdict has a mark where it does not rest on all
+    blocks. Where it rests on none, there is "no boot" in its place, or "no value" where the pair is
+    among those that were `measured`: then it is this metric alone that is missing.
     """
     absent = _absent(finding, measured)
     if absent:
@@ -139,7 +141,7 @@ def verdict_word(
     mark = LOST if finding.evidence.lost else ""
     word = _SHORT.get(finding.verdict, finding.verdict.value) + mark
     needed = finding.judgement.needed
-    if narrow or finding.verdict is not Verdict.INCONCLUSIVE or not needed:
+    if not needs or finding.verdict is not Verdict.INCONCLUSIVE or not needed:
         return word
     return f"{word} {'>999' if needed > 999 else needed}"
 
@@ -286,6 +288,28 @@ def lost_line(findings: Iterable[Finding], name: Callable[[Finding], str], block
     )
 
 
+def equivalent_line(findings: Iterable[Finding], block_word: str) -> str:
+    """Return what EQUIVALENT rules out of the metrics that are exact, "" where it is said of none.
+
+    Where some rest on fewer blocks than others, it is said of the fewest.
+    """
+    counts = {
+        one.evidence.blocks
+        for one in findings
+        if one.verdict is Verdict.EQUIVALENT
+        and one.evidence.kind is MetricClass.EXACT
+        and not one.evidence.differing
+    }
+    if not counts:
+        return ""
+    fewest, most = min(counts), max(counts)
+    blocks = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    return (
+        f"{_SHORT[Verdict.EQUIVALENT]} of an exact metric: the same in all {blocks} {block_word}s: "
+        f"with 95% confidence at most {100 * ruled_out(fewest):.2g}% of {block_word}s would differ"
+    )
+
+
 def _spread(counts: Collection[tuple[int, int]]) -> str:
     fewest, most = min(whole for whole, _ in counts), max(whole for whole, _ in counts)
     every = max(all_ for _, all_ in counts)
@@ -314,6 +338,30 @@ def aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
         numbers = [text.rjust(size) for text, size in zip(cells, widths[1:], strict=True)]
         lines.append((" " * gap).join([name.ljust(room), *numbers]))
     return lines
+
+
+def fitting(full: Sequence[Sequence[str]], short: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return the rows in `full` as lines, those in `short` where there is little room.
+
+    A name may lose its unit to longer cells beside it, which is told below then. Few get a line of
+    their own for them.
+    """
+    lines, least = aligned(full, width), aligned(short, width)
+    more = len(lines) - len(least)
+    if more > len(full) // _FEW or max(map(len, lines)) > width:
+        lines = least
+    told = _units_left_out([row[0] for row in full], lines)
+    return lines + (wrap(f"  units: {told}", width) if told else [])
+
+
+def _units_left_out(names: Sequence[str], lines: Sequence[str]) -> str:
+    """Return the units of those of `names`, as in "name (unit)", that `lines` show without."""
+    without: dict[str, list[str]] = {}
+    for name in names:
+        bare, _, unit = name.partition(" (")
+        if unit and not any(line.startswith(name) for line in lines):
+            without.setdefault(unit.removesuffix(")"), []).append(bare.lstrip("* "))
+    return "; ".join(f"{', '.join(mine)} in {unit}" for unit, mine in without.items())
 
 
 def _head_rows(head: Sequence[str]) -> list[list[str]]:

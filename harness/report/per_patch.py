@@ -176,7 +176,7 @@ def _row(
         return [head, "-", "not built", ""]
     if finding is None:
         return [head, value, "same bytes" if step.number else "", ""]
-    verdict = verdict_word(finding, measured, narrow=narrow)
+    verdict = verdict_word(finding, measured)
     if not finding.evidence.blocks:
         return [head, value, "-", verdict]
     effect = finding.evidence.effect

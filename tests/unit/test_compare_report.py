@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import shlex
 import subprocess
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -225,6 +228,73 @@ def test_the_command_to_measure_the_same_again_names_what_is_unusual() -> None:
     unusual = {"control": [BASE, f"{BASE}+mine@v3"], "forced": True}
     forced = replace(usual, plan=usual.plan.model_copy(update=unusual))
     assert forced.again.endswith("--seed 7 --placebo mine@v3 --force")
+
+
+ABSENT = Metric(
+    name="absent_after",
+    source="at:leaves.absent",
+    unit="entries",
+    smallest=Smallest(absolute=1),
+)
+
+
+def noisy(variants: Sequence[str], lost: Collection[int] = ()) -> Compared:
+    """Return a comparison with a latency that nothing is shown of, and a metric that never differs.
+
+    Of the last variant the worlds in `lost` were lost.
+    """
+    draw = random.Random(3)  # noqa: S311
+    measured = [
+        Measured(
+            variant,
+            "secretmem-idle",
+            world,
+            Outcome.PASS,
+            {
+                SPLITS.source: CENTRES[variant] + NOISE[world % 10],
+                FAULT.source: 20_000 + draw.gauss(0, 1500),
+                ABSENT.source: 5.0,
+            },
+        )
+        for variant in [*variants, PLACEBO]
+        for world in range(1, 21)
+        if not (variant == variants[-1] and world in lost)
+    ]
+    comparison = compare(
+        measured,
+        {"secretmem-idle": [SPLITS, FAULT, ABSENT]},
+        pairs_of(variants[0], variants),
+        placebo=Pair(BASE, PLACEBO),
+    )
+    changed = {"variants": list(variants), "workloads": ["secretmem-idle"]}
+    plan = compared().plan.model_copy(update=changed | {"blocks": list(range(1, 21))})
+    return replace(compared(), plan=plan, comparison=comparison, footprint={})
+
+
+@pytest.mark.parametrize("variants", [[BASE, V2], [BASE, V1, V2]])
+def test_a_mail_says_how_many_worlds_it_would_take(variants: list[str]) -> None:
+    found = noisy(variants)
+    text = mail_text(found)
+    [row] = [line for line in text.splitlines() if line.startswith("  fault_median")]
+    needed = [
+        one.judgement.needed
+        for one in found.comparison.findings
+        if one.metric == FAULT and one.family != "placebo"
+    ]
+    told = [">999" if number > 999 else f"{number}" for number in needed]
+    assert re.findall(r"INCONCL\. (\S+)", row) == told
+    assert "fault_median (instr.)" in row or "fault_median in instr." in " ".join(text.split())
+
+
+def test_what_the_same_in_all_worlds_rules_out_is_told_once() -> None:
+    """If this failed, EQUIVALENT would be taken for a proof."""
+    told = "EQUIV. of an exact metric: the same in all 20 worlds: with 95% confidence at most 14%"
+    for width in (100, 78):
+        text = " ".join(" ".join(report_lines(noisy([BASE, V1, V2]), width)).split())
+        assert text.count(f"{told} of worlds would differ") == 1
+        text = " ".join(" ".join(report_lines(noisy([BASE, V1, V2], {3, 4}), width)).split())
+        assert text.count("the same in all 18 to 20 worlds: with 95% confidence at most 15%") == 1
+        assert "EQUIV. of an exact" not in " ".join(report_lines(compared(), width))
 
 
 SHARED = {

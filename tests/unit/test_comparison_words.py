@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from harness.measure.metric import Metric, MetricClass
-from harness.report.comparison_words import aligned, shown_unit, signed, wrap
+from harness.report.comparison_words import aligned, fitting, shown_unit, signed, wrap
 from harness.report.labels import comparison_labels, short_labels
 from harness.report.markdown import code, fenced, table
 
@@ -100,6 +100,46 @@ def test_columns_are_closer_before_a_unit_is_left_out_and_no_name_is_cut() -> No
     assert [len(line) for line in aligned(rows, 24)] == [24] * 4
     assert aligned(rows, 20)[2:] == ["* splits       1,024", "  a_long_name      7"]
     assert aligned(rows, 16)[2:] == ["* splits   1,024", "  a_long_name", "               7"]
+
+
+FULL = [
+    ["", "base", "v1-base"],
+    ["* splits (many)", "1,024", "INCONCL. 12"],
+    ["  a_long_name (kB)", "7", "EQUIV."],
+    *([f"  m{number} (kB)", "7", "EQUIV."] for number in range(3)),
+]
+SHORT = [[cell.removesuffix(" 12") for cell in row] for row in FULL]
+
+
+@pytest.mark.parametrize(
+    ("width", "number", "own_lines", "units"),
+    [
+        (37, True, 0, ""),
+        (33, True, 0, "units: a_long_name in kB"),
+        (31, True, 0, "units: splits in many; a_long_name in kB"),
+        (30, True, 1, "units: splits in many; a_long_name in kB"),
+        (26, True, 1, "units: splits in many; a_long_name, m0, m1, m2 in kB"),
+        (25, False, 1, "units: splits in many; a_long_name in kB"),
+    ],
+)
+def test_what_it_would_take_costs_units_and_few_lines(
+    width: int, number: bool, own_lines: int, units: str
+) -> None:
+    """If this failed, a mail would say that something is not known, and not what it takes."""
+    lines = fitting(FULL, SHORT, width)
+    assert max(map(len, lines)) <= width
+    assert any(line.endswith("INCONCL. 12") for line in lines) is number
+    assert lines.count("  a_long_name") == own_lines
+    told = " ".join(" ".join(lines).split())
+    assert told.endswith(units or "m2 (kB) 7 EQUIV.")
+
+
+def test_numbers_are_left_out_where_many_names_would_get_a_line_of_their_own() -> None:
+    names = ["  one_name", "  another_name", "  a_third_name", "  the_last_name"]
+    full = [["", "v1-base"], *([name, "INCONCL. 12"] for name in names)]
+    short = [["", "v1-base"], *([name, "INCONCL."] for name in names)]
+    assert fitting(full, short, 26) == aligned(full, 26)
+    assert fitting(full, short, 24) == aligned(short, 24)
 
 
 def test_names_are_not_broken_at_a_hyphen() -> None:

@@ -224,6 +224,8 @@ def test_too_few_worlds_show_nothing_and_say_what_it_would_take() -> None:
     assert "patch 4 (Use the cache" in text
     assert "may have moved" in text
     assert "INCONCLUSIVE, it would take n = 5" in text
+    [row] = [line for line in mail_text(found).splitlines() if line.startswith("    4 ")]
+    assert row.endswith("INCONCL. 5")
 
 
 def test_the_same_bytes_have_no_change_and_cost_no_test() -> None:
