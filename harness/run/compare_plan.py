@@ -65,7 +65,8 @@ def make_compare_plan(
     as it says which patches are for it.
 
     Raises:
-        UserError: a variant, workload or machine does not exist, or there is nothing to compare.
+        UserError: a variant, workload or machine does not exist, there is nothing to compare, or
+            the placebo is to be judged as a version.
     """
     design = design or Design()
     patches = folder / settings.paths.kernel_patches
@@ -85,7 +86,7 @@ def make_compare_plan(
     return StoredPlan(
         command=list(command),
         variants=names,
-        control=_control(parsed, design.placebo),
+        control=_control(parsed, design),
         profile=design.profile,
         machine=design.machine,
         accelerator=design.accelerator,
@@ -108,8 +109,11 @@ def gates_of(
     It is one at least, where one is declared, however many variants or patches there are.
     """
     metrics = {one.key: one.metrics for one in workloads}
-    pairs = successive(variants) if per_patch else pairs_of(variants[0], variants)
-    return choose_gates(metrics, pairs)
+    return choose_gates(metrics, _planned_pairs(variants, per_patch=per_patch))
+
+
+def _planned_pairs(variants: Sequence[str], *, per_patch: bool) -> list[Pair]:
+    return successive(variants) if per_patch else pairs_of(variants[0], variants)
 
 
 def pairs_for(plan: StoredPlan, variants: Sequence[str], same: Mapping[str, str]) -> list[Pair]:
@@ -124,14 +128,22 @@ def pairs_for(plan: StoredPlan, variants: Sequence[str], same: Mapping[str, str]
     return list(dict.fromkeys(pair for pair in pairs if pair.reference != pair.new))
 
 
-def _control(variants: Sequence[Variant], placebo: str) -> list[str]:
-    if placebo == NO_PLACEBO:
+def _control(variants: Sequence[Variant], design: Design) -> list[str]:
+    if design.placebo == NO_PLACEBO:
         return []
     base = variants[0].base
-    series, at, version = placebo.partition("@")
+    series, at, version = design.placebo.partition("@")
     if not (series and at and version):
-        raise UserError(f"--placebo {placebo!r} is no SERIES@VERSION", hint="or say: none")
-    return [base, str(Variant(base, series, version))]
+        raise UserError(f"--placebo {design.placebo!r} is no SERIES@VERSION", hint="or say: none")
+    control = [base, str(Variant(base, series, version))]
+    # A placebo that is judged itself would settle the classes that it is judged by.
+    for pair in _planned_pairs([str(one) for one in variants], per_patch=design.per_patch):
+        if {pair.reference, pair.new} == {*control}:
+            raise UserError(
+                f"{control[1]} is the placebo of this comparison, it can't be judged as a version",
+                hint="--placebo none judges it as one; --placebo SERIES@VERSION takes another",
+            )
+    return control
 
 
 def control_pair(plan: StoredPlan) -> Pair | None:
