@@ -113,7 +113,7 @@ def test_a_comparison_of_before_is_found_again(tmp_path: Path) -> None:
     for other in (
         Wanted([BASE, PLACEBO], ["idle-boot"], 4),
         Wanted([BASE, PLACEBO], ["idle-boot"], 3, first=2),
-        Wanted([BASE, PLACEBO], ["idle-boot"], 3, placebo="placebo@v1"),
+        Wanted([BASE, PLACEBO], ["idle-boot"], 3, placebo="gfp-unmapped@v1"),
         Wanted([BASE, comparing.V1], ["idle-boot"], 3),
         Wanted([BASE, PLACEBO], ["secretmem-idle:pages=64"], 3),
     ):
