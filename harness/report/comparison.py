@@ -199,10 +199,10 @@ def exit_code(compared: Compared) -> int:
     """Return what the command ends with.
 
     1 where a gate is worse, boots fail more often or a variant does not compile; 3 where nothing
-    is decided (a gate has no verdict or no direction, there is no gate, or boots of a new variant
-    died and those of its reference did not, too few to tell), where the placebo is not clean or
-    the self-check failed, so that the instrument is not to be trusted, or boots are missing; 4
-    where nothing was measured.
+    is decided (a gate has no verdict or no direction, there is no gate, or boots of a new variant,
+    or of the placebo, died and those of its reference did not, too few to tell), where the placebo
+    is not clean or the self-check failed, so that the instrument is not to be trusted, or boots are
+    missing; 4 where nothing was measured.
     """
     found = compared.comparison
     if not found.boots:
@@ -214,7 +214,7 @@ def exit_code(compared: Compared) -> int:
     not_built = any(name in compared.not_built for name in compared.plan.variants)
     if Verdict.REGRESSED in judged or not_built:
         return ExitCode.FAILURE
-    dying = any(one.new_failed and not one.failed for one in failures)
+    dying = any(one.new_failed and not one.failed for one in found.failures)
     unsure = not gates or any(map(_undecided, gates))
     doubtful = not found.clean or compared.unchecked or found.boots < compared.wanted
     return ExitCode.INFRASTRUCTURE if dying or unsure or doubtful else ExitCode.OK

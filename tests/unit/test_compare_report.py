@@ -445,7 +445,7 @@ def test_few_deaths_of_the_placebo_are_told_with_it() -> None:
     told = " ".join(forms(found)["text"].split())
     assert "clean; secretmem-idle: 1 of 10 boots of it did not come through" in told
     assert "too few to tell; of " in told
-    assert (exit_code(found), as_json(found)["placebo_clean"]) == (0, True)
+    assert (exit_code(found), as_json(found)["placebo_clean"]) == (3, True)
 
 
 def test_the_placebo_s_deaths_are_nobody_else_s() -> None:
