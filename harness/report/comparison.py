@@ -167,7 +167,7 @@ class Compared:
             words = ["patchbed", "compare", "--per-patch", plan.variants[0], plan.variants[-1]]
         words += ["--profile", plan.profile, "--machine", plan.machine]
         words += [word for key in plan.workloads for word in ("-w", key)]
-        words += ["--worlds", str(len(plan.blocks)), "--seed", str(plan.seed)]
+        words += [f"--{self.block_word}s", str(len(plan.blocks)), "--seed", str(plan.seed)]
         if plan.blocks[0] != 1:
             words += ["--first", str(plan.blocks[0])]
         # A deterministic machine is TCG's, whatever is asked for; "auto" may be another elsewhere.
