@@ -104,18 +104,12 @@ def compare(
     # Threads of the linear algebra would only take from the guests, and wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from harness.config import load_settings
-    from harness.errors import UserError
     from harness.paths import find_settings
     from harness.run.compare_job import CompareRequest, execute_compare
     from harness.run.compare_local import places_of
     from harness.run.compare_plan import Design, make_compare_plan
 
-    if bool(variants) + bool(resume) + bool(report) != 1:
-        raise UserError(
-            "what to compare?", hint="REF NEW..., or --resume RUN, or --report RUN: one of them"
-        )
-    if not variants:
-        _refuse_changes(context)
+    _refuse_unclear(context, variants, resume, report)
     file = config or find_settings(Path.cwd())
     folder, settings = file.resolve().parent, load_settings(file)
     plan = None
@@ -150,6 +144,20 @@ _PLANNED = (
     "force",
     "per_patch",
 )
+
+
+def _refuse_unclear(
+    context: typer.Context, variants: list[str] | None, resume: str, report: str
+) -> None:
+    """Refuse a command that names not just one comparison, or changes one that has begun."""
+    from harness.errors import UserError
+
+    if bool(variants) + bool(resume) + bool(report) != 1:
+        raise UserError(
+            "what to compare?", hint="REF NEW..., or --resume RUN, or --report RUN: one of them"
+        )
+    if not variants:
+        _refuse_changes(context)
 
 
 def _refuse_changes(context: typer.Context) -> None:
