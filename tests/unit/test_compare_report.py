@@ -224,7 +224,7 @@ def test_the_command_to_measure_the_same_again_names_what_is_unusual() -> None:
     assert not {"--first", "--accel", "--placebo", "--force"} & set(usual.again.split())
     changed = {"blocks": [5, 6], "machine": "smp-4", "accelerator": "tcg", "control": []}
     other = replace(usual, plan=usual.plan.model_copy(update=changed))
-    assert "--worlds 2 --seed 7 --first 5 --accel tcg --placebo none" in other.again
+    assert "--blocks 2 --seed 7 --first 5 --accel tcg --placebo none" in other.again
     unusual = {"control": [BASE, f"{BASE}+mine@v3"], "forced": True}
     forced = replace(usual, plan=usual.plan.model_copy(update=unusual))
     assert forced.again.endswith("--seed 7 --placebo mine@v3 --force")
