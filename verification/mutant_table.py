@@ -38,6 +38,10 @@ A new mutant is a mail as of `git format-patch`, with two headers more:
 | `Seen-By` | the catalogue's lines whose testcases should fail: `U1, S6` |
 | `Profile` | the profiles to run them in, `fast` if left out: `fast, debug` |
 
+`--write` keeps the verdicts in `verification/verdicts.json` too, and takes those from there that
+were not found on this machine. One with a star was found before the patches, the testcases or the
+kernel configuration became what they are now.
+
 Seconds are those of the call that came to the verdict. A kernel that was there already took none,
 one whose work tree had been given up for another's took a whole build, and the host may have done
 more than this.
@@ -45,11 +49,16 @@ more than this.
 """
 
 
-def document(mutants: Sequence[Mutant], verdicts: Mapping[str, Verdict]) -> str:
-    """Return docs/mutants.md; a mutant without a verdict has a row that says so."""
+def document(
+    mutants: Sequence[Mutant], verdicts: Mapping[str, Verdict], inputs: Mapping[str, str]
+) -> str:
+    """Return docs/mutants.md; a mutant without a verdict has a row that says so.
+
+    `inputs` are what each would be hunted with now; a verdict that had others gets a star.
+    """
     fates = Counter(verdict.fate for verdict in verdicts.values())
     told = ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
-    rows = [_row(mutant, verdicts.get(mutant.name)) for mutant in mutants]
+    rows = [_row(mutant, verdicts.get(mutant.name), inputs.get(mutant.name)) for mutant in mutants]
     table = [
         "| mutant | what is broken | seen by | seconds to build | to run |",
         "| --- | --- | --- | ---: | ---: |",
@@ -58,12 +67,13 @@ def document(mutants: Sequence[Mutant], verdicts: Mapping[str, Verdict]) -> str:
     return f"{_HEAD}## {len(mutants)} mutants: {told or 'none run'}\n\n" + "\n".join(table) + "\n"
 
 
-def _row(mutant: Mutant, verdict: Verdict | None) -> str:
+def _row(mutant: Mutant, verdict: Verdict | None, inputs: str | None) -> str:
     words = mutant.words.replace("|", "\\|")
     if verdict is None:
         return f"| `{mutant.name}` | {words} | not run | | |"
     seconds = f"{verdict.build_seconds:.0f} | {verdict.run_seconds:.0f}"
-    return f"| `{mutant.name}` | {words} | {_killers(verdict, mark='`')} | {seconds} |"
+    star = "" if verdict.inputs == inputs else " *"
+    return f"| `{mutant.name}`{star} | {words} | {_killers(verdict, mark='`')} | {seconds} |"
 
 
 def _killers(verdict: Verdict, *, mark: str = "") -> str:

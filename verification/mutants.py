@@ -25,9 +25,11 @@ from verification.hunt import Hunter
 from verification.laboratory import Laboratory, Places
 from verification.mutant import FOLDER, Mutant, load_mutants
 from verification.mutant_table import document, lines
-from verification.verdict import State, Verdict, exit_code, load_state
+from verification.verdict import State, exit_code, load_state, recorded, save_state
 
 DOCUMENT = paths.PROJECT / "docs" / "mutants.md"
+# What was found on any machine: the document's rows.
+RECORD = paths.PROJECT / "verification" / "verdicts.json"
 _SERIES = "debian-6.1+gfp-unmapped@v2"
 
 
@@ -73,6 +75,8 @@ def main(arguments: argparse.Namespace) -> int:
             if arguments.build_only:
                 return _build(hunter, todo, listen)
             _hunt(hunter, todo, listen, len(mutants))
+        if arguments.write:
+            _write(laboratory, series, state)
     return _report(mutants, state, arguments)
 
 
@@ -158,17 +162,16 @@ def _report(mutants: Sequence[Mutant], state: State, arguments: argparse.Namespa
         sys.stdout.write(json.dumps(facts, indent=1) + "\n")
     else:
         sys.stdout.writelines(f"{line}\n" for line in lines(verdicts))
-    if arguments.write:
-        _write(state)
     return exit_code(verdicts)
 
 
-def _write(state: State) -> None:
-    """Write the table of all mutants, also of those that this call did not ask for."""
+def _write(laboratory: Laboratory, series: Series, state: State) -> None:
+    """Write the document, also of mutants that this call did not ask for, and what it is of."""
     everyone = load_mutants(FOLDER)
-    verdicts: dict[str, Verdict] = {
-        mutant.name: state.verdicts[mutant.name]
-        for mutant in everyone
-        if mutant.name in state.verdicts
+    found = recorded(load_state(RECORD), state)
+    verdicts = {
+        one.name: found.verdicts[one.name] for one in everyone if one.name in found.verdicts
     }
-    DOCUMENT.write_text(document(everyone, verdicts), encoding="utf-8")
+    now = {mutant.name: laboratory.inputs(series, mutant) for mutant in everyone}
+    save_state(RECORD, State(verdicts=verdicts))
+    DOCUMENT.write_text(document(everyone, verdicts, now), encoding="utf-8")

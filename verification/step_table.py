@@ -34,7 +34,8 @@ code is 1 if a step has an outcome that is not expected, 3 if the host was in th
 
 `--write` keeps the results in `verification/found.json` too. A step that was not done on this
 machine has its row from there. The last column says what is no longer as it was then: the *kernels*
-(sources, patches, configurations, known issues) or the *tests* (testcases, harness).
+(sources, patches, configurations, known issues) or the *tests* (testcases, harness); *not known*
+is what this machine has not the sources for.
 
 """
 
@@ -44,7 +45,7 @@ def document(
 ) -> str:
     """Return docs/verification.md; a step that was not done has a row that says so.
 
-    `inputs` are what each step that was done would be done with now.
+    `inputs` are what each step would be done with now; without it, that is not known.
     """
     rows = [
         row for step in steps for row in _rows(step, results.get(step.name), inputs.get(step.name))
@@ -69,7 +70,7 @@ def _rows(step: Step, result: StepResult | None, inputs: Inputs | None) -> list[
     profiles = ", ".join(step.profiles)
     if result is None:
         return [f"| `{variant}` | {profiles} | not run | | | | | | |" for variant in step.variants]
-    since = ", ".join(changed(result, inputs)) if inputs else ""
+    since = ", ".join(changed(result, inputs)) if inputs else "not known"
     rows = []
     for number, one in enumerate(result.variants):
         told = " | ".join(str(count) for count in counts(one))

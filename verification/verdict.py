@@ -90,6 +90,12 @@ def save_state(path: Path, state: State) -> None:
     replace_text(path, state.model_dump_json(indent=1) + "\n")
 
 
+def recorded(record: State, state: State) -> State:
+    """Return the verdicts of `record`, with what was settled here in the place of older ones."""
+    settled = {name: verdict for name, verdict in state.verdicts.items() if verdict.settled}
+    return State(verdicts=dict(sorted({**record.verdicts, **settled}.items())))
+
+
 def tells(outcome: Outcome) -> bool:
     """Whether a testcase that ends so may have seen a mutant: the host's troubles never do."""
     value = outcome.value

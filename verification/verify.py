@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,21 +118,18 @@ def main(arguments: argparse.Namespace) -> int:
     with terminable(), cache.hold("verify", command_name(), _waiting), Progress() as progress:
         done = load_done(state)
         tests = setting.tests()
+        if arguments.list:
+            sys.stdout.writelines(_listed(chosen, done, setting, tests, progress, arguments.again))
+            return 0
         inputs = {step.name: setting.inputs(step, tests, progress) for step in chosen}
         todo = [
             step
             for step in chosen
             if arguments.again or not _is_done(done.steps.get(step.name), inputs[step.name])
         ]
-        if not arguments.list:
-            _work(todo, inputs, done, setting, progress, state)
+        _work(todo, inputs, done, setting, progress, state)
         if arguments.write:
-            _write(every, done, lambda step: setting.inputs(step, tests, progress))
-    if arguments.list:
-        names = {step.name for step in todo}
-        told = (f"{step.name}: {'to do' if step.name in names else 'done'}" for step in chosen)
-        sys.stdout.writelines(f"{line}\n" for line in told)
-        return 0
+            _write(every, done, setting, tests, progress)
     return _report(chosen, done, arguments)
 
 
@@ -144,6 +142,20 @@ def _steps(setting: Setting, series: str) -> list[Step]:
 
 def _is_done(result: StepResult | None, inputs: Inputs) -> bool:
     return result is not None and result.settled and result.inputs == inputs
+
+
+def _listed(
+    steps: Sequence[Step], done: Done, setting: Setting, tests: str, listen: Listener, again: bool
+) -> Iterator[str]:
+    """Yield a line on each step: whether it is to be done, or why it can't be here."""
+    for step in steps:
+        try:
+            inputs = setting.inputs(step, tests, listen)
+        except UserError as error:
+            yield f"{step.name}: not possible here: {error.message}\n"
+            continue
+        known = not again and _is_done(done.steps.get(step.name), inputs)
+        yield f"{step.name}: {'done' if known else 'to do'}\n"
 
 
 def _waiting(holder: str) -> None:
@@ -221,10 +233,16 @@ def _do(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> StepR
     )
 
 
-def _write(every: Sequence[Step], done: Done, inputs: Callable[[Step], Inputs]) -> None:
+def _write(
+    every: Sequence[Step], done: Done, setting: Setting, tests: str, listen: Listener
+) -> None:
     """Write the document, and what it is made of."""
     record = recorded(load_done(RECORD), done)
-    now = {step.name: inputs(step) for step in every if step.name in record.steps}
+    now = {}
+    for step in every:
+        # A step of another machine may be of a base that this one has not.
+        with contextlib.suppress(UserError):
+            now[step.name] = setting.inputs(step, tests, listen)
     save_done(RECORD, record)
     DOCUMENT.write_text(document(every, record.steps, now), encoding="utf-8")
 

@@ -28,6 +28,7 @@ from verification.verdict import (
     confirmed,
     exit_code,
     load_state,
+    recorded,
     save_state,
     tells,
 )
@@ -227,12 +228,28 @@ def test_the_table_names_every_mutant() -> None:
         "one": a_verdict("one", Fate.KILLED),
         "two": a_verdict("two", Fate.BROKEN, "a|b does not apply"),
     }
-    text = mutant_table.document(mutants, verdicts)
+    inputs = {name: verdict.inputs for name, verdict in verdicts.items()}
+    text = mutant_table.document(mutants, verdicts, inputs)
     assert "## 3 mutants: 1 broken, 1 killed" in text
     assert "| `one` | It is gone. | `gfp_unmapped/U1-absence` (fast, fail) | 0 | 12 |" in text
     assert "BROKEN: a\\|b does not apply" in text
     assert "| `three` | It is gone. | not run |" in text
     assert mutant_table.lines(list(verdicts.values()))[0].startswith("one ")
+
+
+def test_a_verdict_of_other_inputs_has_a_star() -> None:
+    verdicts = {"one": a_verdict("one", Fate.KILLED)}
+    text = mutant_table.document([a_mutant("one")], verdicts, {"one": "others"})
+    assert "| `one` * | It is gone. |" in text
+
+
+def test_what_was_found_on_other_machines_stays_on_record() -> None:
+    then, now = a_verdict("b", Fate.SURVIVED), a_verdict("b", Fate.KILLED)
+    record = State(verdicts={"b": then, "a": then})
+    state = State(
+        verdicts={"b": now, "c": a_verdict("c", Fate.UNKNOWN)}, control={"k": {"t": Outcome.PASS}}
+    )
+    assert recorded(record, state) == State(verdicts={"a": then, "b": now})
 
 
 def test_the_hashes_of_a_series_go_and_the_rest_stays() -> None:

@@ -227,3 +227,25 @@ def test_a_run_that_does_not_begin_stops_the_verification(
         verify._work(
             STEPS[:1], {"debian-6.1/fast": INPUTS}, Done(), setting, lambda _: None, tmp_path / "s"
         )
+
+
+def test_a_base_that_is_not_here_leaves_the_others_what_they_are(
+    tmp_path: Path, setting: verify.Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inputs(_: object, step: Step, *__: object) -> Inputs:
+        if step.base == "debian-6.12":
+            raise UserError("its sources are not here")
+        return INPUTS
+
+    monkeypatch.setattr(verify.Setting, "inputs", inputs)
+    monkeypatch.setattr(verify, "RECORD", tmp_path / "found.json")
+    monkeypatch.setattr(verify, "DOCUMENT", tmp_path / "verification.md")
+    found = {step.name: a_result(step.name) for step in STEPS}
+    save_done(verify.RECORD, Done(steps=found))
+    told = list(verify._listed(STEPS, Done(), setting, "t", lambda _: None, False))
+    assert told[0] == "debian-6.1/fast: to do\n"
+    assert told[2] == "debian-6.12/fast: not possible here: its sources are not here\n"
+    verify._write(STEPS, Done(), setting, "t", lambda _: None)
+    rows = verify.DOCUMENT.read_text(encoding="utf-8")
+    assert "| 2026-01-01 |  |" in rows
+    assert "| 2026-01-01 | not known |" in rows
