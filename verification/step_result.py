@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.files import replace_text
+from harness.kernel.check import Step as PatchStep
 from harness.outcomes import ExitCode, Outcome
 from harness.results.run_folder import EVENTS
 from harness.results.schema import Results
@@ -42,7 +43,10 @@ class Inputs(_Model):
 
 
 class StepResult(_Model):
-    """What a step came to in the run at `folder`, done with `inputs`."""
+    """What a step came to, done with `inputs`, in the run at `folder`.
+
+    A walk along patches is no run: it has no folder, and its outcomes count patches.
+    """
 
     step: str
     inputs: Inputs
@@ -54,9 +58,9 @@ class StepResult(_Model):
 
     @property
     def settled(self) -> bool:
-        """Whether the run came to its end, and is still there to be looked at."""
+        """Whether it came to its end, and the run, if any, is still there to be looked at."""
         whole = self.exit_code in (ExitCode.OK, ExitCode.FAILURE, ExitCode.NOTHING_RAN)
-        return whole and (Path(self.folder) / EVENTS).is_file()
+        return whole and (not self.folder or (Path(self.folder) / EVENTS).is_file())
 
 
 class Done(_Model):
@@ -114,6 +118,19 @@ def variant_results(results: Results) -> list[VariantResult]:
         outcomes = dict(Counter(test.outcome for test in tests))
         found.append(VariantResult(variant=variant, outcomes=outcomes, unexpected=unexpected))
     return found
+
+
+def patches_result(variant: str, steps: Sequence[PatchStep]) -> VariantResult:
+    """Return what a walk along the patches of `variant` found: patches by outcome."""
+    return VariantResult(
+        variant=variant,
+        outcomes=dict(Counter(step.outcome for step in steps)),
+        unexpected=[
+            f"{step.patch}: {step.outcome}: {step.message}"
+            for step in steps
+            if not step.outcome.expected
+        ],
+    )
 
 
 def overall(results: Iterable[StepResult]) -> int:

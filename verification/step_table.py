@@ -21,6 +21,7 @@ of gfp-unmapped and on the bases alone, one run of `patchbed run` a step:
 ```
 scripts/verify                     # the steps that are not done yet
 scripts/verify --only debug        # those of a base, of a profile, or debian-6.1/debug
+scripts/verify --only patches      # each version built and booted after every single patch
 scripts/verify --list              # what there is to do, and what is done
 scripts/verify --stress 4          # storms with four times their work
 scripts/verify --write             # ... and this page
@@ -39,6 +40,13 @@ is what this machine has not the sources for.
 
 """
 
+_PATCHES = """
+Built and booted after every single patch, up to one that breaks:
+
+| variant | configuration | patches good | broken | took | on | changed since |
+| --- | --- | ---: | ---: | ---: | --- | --- |
+"""
+
 
 def document(
     steps: Sequence[Step], results: Mapping[str, StepResult], inputs: Mapping[str, Inputs]
@@ -47,15 +55,19 @@ def document(
 
     `inputs` are what each step would be done with now; without it, that is not known.
     """
-    rows = [
-        row for step in steps for row in _rows(step, results.get(step.name), inputs.get(step.name))
-    ]
+    runs: list[str] = []
+    walks: list[str] = []
+    for step in steps:
+        rows = _rows(step, results.get(step.name), inputs.get(step.name))
+        (walks if step.patches else runs).extend(rows)
     table = [
         "| variant | profile | pass | skip | xfail | other | took | on | changed since |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- | --- |",
-        *rows,
+        *runs,
     ]
     text = f"{_HEAD}## The last results\n\n" + "\n".join(table) + "\n"
+    if walks:
+        text += _PATCHES + "\n".join(walks) + "\n"
     wrong = [
         f"- `{one.variant}`, {step.profiles[0]}: {words}"
         for step in steps
@@ -67,13 +79,17 @@ def document(
 
 
 def _rows(step: Step, result: StepResult | None, inputs: Inputs | None) -> list[str]:
-    profiles = ", ".join(step.profiles)
+    """Return a step's rows; those of a walk along patches have two columns less."""
+    profiles = ", ".join([*step.profiles, *(f"`{line}`" for line in step.config)])
     if result is None:
-        return [f"| `{variant}` | {profiles} | not run | | | | | | |" for variant in step.variants]
+        empty = " |" * (4 if step.patches else 6)
+        return [f"| `{variant}` | {profiles} | not run |{empty}" for variant in step.variants]
     since = ", ".join(changed(result, inputs)) if inputs else "not known"
     rows = []
     for number, one in enumerate(result.variants):
-        told = " | ".join(str(count) for count in counts(one))
+        passed, skipped, known, other = counts(one)
+        found = (passed, other) if step.patches else (passed, skipped, known, other)
+        told = " | ".join(str(count) for count in found)
         took = duration(result.seconds) if number == 0 else ""
         rows.append(f"| `{one.variant}` | {profiles} | {told} | {took} | {result.day} | {since} |")
     return rows
@@ -93,10 +109,10 @@ def lines(steps: Sequence[Step], results: Mapping[str, StepResult]) -> list[str]
     for step in steps:
         result = results.get(step.name)
         if result is None:
-            shown.append(f"{step.base:{width}}  {step.profiles[0]:8}  not done")
+            shown.append(f"{step.name}: not done")
             continue
         for one in result.variants:
             told = " ".join(f"{count:5}" for count in counts(one))
-            shown.append(f"{one.variant:{width}}  {step.profiles[0]:8} {told}")
+            shown.append(f"{one.variant:{width}}  {step.patches or step.profiles[0]:8} {told}")
             shown += [f"  {words}" for words in one.unexpected[:_MOST_SHOWN]]
     return shown

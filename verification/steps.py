@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The steps of a verification: each one run of the whole catalogue that can be done by itself."""
+"""The steps of a verification: each can be done by itself."""
 
 from __future__ import annotations
 
@@ -13,20 +13,42 @@ from harness.kernel.series import Series
 PROFILES = ("fast", "debug", "wide", "numa", "fault", "hwpoison", "hibernate", "upstream")
 
 
+# Which kernels are built and booted after every single patch; by the name of the configuration,
+# the bases (none: all), the profile, and lines that win over it.
+PATCHES: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...]], ...] = (
+    ("fast", (), "fast", ()),
+    ("off", (), "fast", ("CONFIG_UNMAPPED_ALLOC=n",)),
+    ("debug", ("debian-6.1",), "debug", ()),
+)
+
+
 @dataclass(frozen=True)
 class Step:
-    """One run: a base and what of the series there is on it, with one kernel configuration.
+    """A run of the whole catalogue, or a walk along a series' patches, with one configuration.
 
-    `profiles` are the names of that configuration.
+    `base` is the one under `variants`, and `profiles` are the names of that configuration. Where
+    `patches` is not "", the step builds and boots its one variant after each of its patches:
+    `patches` says with what, and `config` are lines that win over the profile's.
     """
 
     base: str
     profiles: tuple[str, ...]
     variants: tuple[str, ...]
+    patches: str = ""
+    config: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        return f"{self.base}/{self.profiles[0]}"
+        """Its name: `debian-6.1/debug`, `debian-6.1/patches-v2-debug`."""
+        if not self.patches:
+            return f"{self.base}/{self.profiles[0]}"
+        return f"{self.base}/patches-{self.variants[0].rpartition('@')[2]}-{self.patches}"
+
+    @property
+    def names(self) -> set[str]:
+        """All names by which it can be chosen."""
+        short = ("patches",) if self.patches else self.profiles
+        return {self.name, self.base, *short, *(f"{self.base}/{one}" for one in short)}
 
 
 def make_steps(
@@ -47,6 +69,18 @@ def make_steps(
     return steps
 
 
+def make_patch_steps(bases: Sequence[str], series: Sequence[Series]) -> list[Step]:
+    """Return a step for each base, configuration of PATCHES, and version with patches for it."""
+    return [
+        Step(base, (profile,), (f"{base}+{one}",), name, config)
+        for base in bases
+        for name, wanted, profile, config in PATCHES
+        if not wanted or base in wanted
+        for one in series
+        if one.base == base.rpartition("-")[2]
+    ]
+
+
 def choose(steps: Sequence[Step], only: Sequence[str]) -> list[Step]:
     """Return the steps that `only` names by name, base or profile; all where it names none.
 
@@ -54,13 +88,9 @@ def choose(steps: Sequence[Step], only: Sequence[str]) -> list[Step]:
         UserError: a name fits no step.
     """
     for name in only:
-        if not any(name in _names(step) for step in steps):
+        if not any(name in step.names for step in steps):
             raise UserError(
                 f"no step is called {name!r}",
                 hint=f"steps: {', '.join(step.name for step in steps)}; a base or profile will do",
             )
-    return [step for step in steps if not only or not _names(step).isdisjoint(only)]
-
-
-def _names(step: Step) -> set[str]:
-    return {step.name, step.base, *step.profiles, *(f"{step.base}/{p}" for p in step.profiles)}
+    return [step for step in steps if not only or not step.names.isdisjoint(only)]

@@ -19,17 +19,19 @@ from harness.errors import InfrastructureError, UserError
 from harness.events import Event, Listener, Message
 from harness.kernel.builder import plan_build
 from harness.kernel.cache import Cache, command_name, digest_json
+from harness.kernel.check import check_series
 from harness.kernel.interrupt import terminable
 from harness.kernel.profile import group_profiles
 from harness.kernel.request import Where
 from harness.kernel.series import list_series
 from harness.kernel.variant import parse
-from harness.outcomes import Outcome
+from harness.outcomes import ExitCode, Outcome
 from harness.report.progress import Progress
 from harness.report.words import duration
 from harness.results.event_log import read_events
 from harness.results.model import build_results
 from harness.results.run_folder import EVENTS
+from harness.run.check_job import CheckRequest, boot_probe
 from verification.child import run_child
 from verification.digest import HARNESS, digest_folders
 from verification.step_result import (
@@ -38,12 +40,13 @@ from verification.step_result import (
     StepResult,
     load_done,
     overall,
+    patches_result,
     recorded,
     save_done,
     variant_results,
 )
 from verification.step_table import document, lines
-from verification.steps import PROFILES, Step, choose, make_steps
+from verification.steps import PROFILES, Step, choose, make_patch_steps, make_steps
 
 DOCUMENT = paths.PROJECT / "docs" / "verification.md"
 # What was found on any machine: the document's rows.
@@ -59,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="a step, or those of a base or profile; may be repeated",
+        help="a step, or those of a base, of a profile, or patches; may be repeated",
     )
     parser.add_argument("--series", default=_SERIES, help=f"whose versions ({_SERIES})")
     parser.add_argument("--stress", type=float, default=1.0, help="storms' work, times this")
@@ -90,14 +93,24 @@ class Setting:
         testcases = self.file.resolve().parent / self.settings.paths.testcases
         return digest_json([digest_folders([testcases, *HARNESS]), self.stress])
 
+    @property
+    def where(self) -> Where:
+        return Where(series=self.series, bases=self.settings.bases)
+
     def inputs(self, step: Step, tests: str, listen: Listener) -> Inputs:
-        """Return digests of all that decides what a step finds; `tests` is what `tests` gave."""
-        where = Where(series=self.series, bases=self.settings.bases)
+        """Return digests of all that decides what a step finds; `tests` is what `tests` gave.
+
+        No testcase looks at the kernels between two patches: those need no more than to boot.
+        """
         kernels = []
         for variant in step.variants:
-            request, _ = plan_build(parse(variant), step.profiles[0], listen=listen, where=where)
+            request, _ = plan_build(
+                parse(variant), step.profiles[0], listen=listen, where=self.where
+            )
             issues = request.series.facts.model_dump(mode="json") if request.series else {}
-            kernels.append([request.inputs(), issues])
+            kernels.append([request.inputs(), {} if step.patches else issues])
+        if step.patches:
+            return Inputs(kernels=digest_json([kernels, step.profiles, step.config]), tests="")
         return Inputs(kernels=digest_json([kernels, step.profiles]), tests=tests)
 
 
@@ -137,7 +150,8 @@ def _steps(setting: Setting, series: str) -> list[Step]:
     versions = [one for one in list_series(setting.series) if one.name == series]
     if not versions:
         raise UserError(f"{setting.series} has no series {series!r}", hint="see: series list")
-    return make_steps(_BASES, group_profiles(PROFILES), versions)
+    catalogue = make_steps(_BASES, group_profiles(PROFILES), versions)
+    return [*catalogue, *make_patch_steps(_BASES, versions)]
 
 
 def _is_done(result: StepResult | None, inputs: Inputs) -> bool:
@@ -176,7 +190,8 @@ def _work(
         left = pace.left([one.name for one in todo[number - 1 :]])
         about = f", about {duration(left)} left" if left else ""
         _say(listen, f"step {number} of {len(todo)}: {step.name}{about}")
-        result = _do(step, inputs[step.name], setting, listen)
+        work = _walk if step.patches else _run
+        result = work(step, inputs[step.name], setting, listen)
         done.steps[step.name] = result
         save_done(state, done)
         pace.took[step.name] = result.seconds
@@ -202,8 +217,37 @@ def _say(listen: Listener, text: str) -> None:
     listen(Message(level="info", text=text))
 
 
-def _do(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> StepResult:
-    """Do one step."""
+def _walk(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> StepResult:
+    """Build and boot a variant after each of its patches, up to one that breaks."""
+    start = time.monotonic()
+    (variant,), profile = step.variants, step.profiles[0]
+    probe = boot_probe(CheckRequest(variant, setting.where, profile=profile, boot=True))
+    found = check_series(
+        parse(variant),
+        profile,
+        listen=listen,
+        probe=probe,
+        where=setting.where,
+        config=step.config,
+    )
+    result = patches_result(variant, found)
+    return StepResult(
+        step=step.name,
+        inputs=inputs,
+        folder="",
+        exit_code=ExitCode.FAILURE if result.unexpected else ExitCode.OK,
+        seconds=round(time.monotonic() - start, 1),
+        day=_today(),
+        variants=[result],
+    )
+
+
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def _run(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> StepResult:
+    """Run the catalogue."""
     options = ["--config", str(setting.file), "--profile", ",".join(step.profiles)]
     for variant in step.variants:
         options += ["--variant", variant]
@@ -228,7 +272,7 @@ def _do(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> StepR
         folder=str(ended.folder),
         exit_code=ended.code,
         seconds=round(time.monotonic() - start, 1),
-        day=f"{datetime.now(UTC):%Y-%m-%d}",
+        day=_today(),
         variants=variant_results(results),
     )
 

@@ -10,8 +10,10 @@ from harness import paths
 from harness.config import Settings
 from harness.errors import InfrastructureError, UserError
 from harness.events import load_event
+from harness.kernel.check import Step as PatchStep
 from harness.kernel.profile import group_profiles
 from harness.kernel.series import list_series
+from harness.kernel.variant import Variant
 from harness.outcomes import Outcome
 from harness.report.words import duration
 from harness.results.model import build_results
@@ -24,14 +26,16 @@ from verification.step_result import (
     VariantResult,
     load_done,
     overall,
+    patches_result,
     recorded,
     save_done,
     variant_results,
 )
-from verification.steps import PROFILES, Step, choose, make_steps
+from verification.steps import PROFILES, Step, choose, make_patch_steps, make_steps
 
 RECORDED = Path(__file__).parent / "data" / "recorded-events.jsonl"
 INPUTS = Inputs(kernels="k", tests="t")
+WALKS = ("fast", "off", "debug")
 STEPS = [
     Step("debian-6.1", ("fast",), ("debian-6.1", "debian-6.1+s@v1")),
     Step("debian-6.1", ("wide", "numa"), ("debian-6.1",)),
@@ -70,6 +74,66 @@ def test_every_version_is_verified_on_the_bases_that_it_has_patches_for() -> Non
     for step in steps:
         fitting = {str(one) for one in series if one.base == step.base.removeprefix("debian-")}
         assert {variant.partition("+")[2] for variant in step.variants[1:]} == fitting
+
+
+def test_each_version_is_walked_along_its_patches() -> None:
+    series = [one for one in list_series(paths.KERNEL_PATCHES) if one.name == "gfp-unmapped"]
+    steps = make_patch_steps(["debian-6.1", "debian-6.12"], series)
+    assert {step.name for step in steps} == {
+        *(f"debian-6.1/patches-{version}-{what}" for version in ("v1", "v2") for what in WALKS),
+        *(
+            f"debian-6.12/patches-{version}-{what}"
+            for version in ("v1", "v2")
+            for what in WALKS[:2]
+        ),
+    }
+    off = next(step for step in steps if step.name == "debian-6.12/patches-v2-off")
+    assert off.variants == ("debian-6.12+gfp-unmapped@v2",)
+    assert (off.profiles, off.config) == (("fast",), ("CONFIG_UNMAPPED_ALLOC=n",))
+    assert choose([*STEPS, off], ["patches"]) == [off]
+    assert off not in choose([*STEPS, off], ["fast"])
+
+
+def test_a_walk_along_patches_is_settled_without_a_run() -> None:
+    good = PatchStep(1, "0001-a.patch", Outcome.PASS)
+    bad = PatchStep(2, "0002-b.patch", Outcome.KERNEL_PANIC, message="it died")
+    result = patches_result("v", [good, bad])
+    assert result.outcomes == {Outcome.PASS: 1, Outcome.KERNEL_PANIC: 1}
+    assert result.unexpected == ["0002-b.patch: kernel.panic: it died"]
+    step = Step("debian-6.1", ("fast",), ("v@v2",), "off", ("CONFIG_X=n",))
+    found = a_result(step.name, code=1, folder="").model_copy(update={"variants": [result]})
+    assert found.settled
+    text = step_table.document([step], {step.name: found}, {step.name: INPUTS})
+    row = f"| `v` | fast, `CONFIG_X=n` | 1 | 1 | {duration(60)} | 2026-01-01 |  |"
+    assert row in text
+    assert "0002-b.patch: kernel.panic: it died" in text
+    assert step_table.lines([step], {step.name: found})[1].split() == [
+        "v",
+        "off",
+        "1",
+        "0",
+        "0",
+        "1",
+    ]
+
+
+def test_a_version_is_built_and_booted_after_each_patch(
+    setting: verify.Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str, object]] = []
+
+    def check(variant: Variant, profile: str, **options: object) -> list[PatchStep]:
+        asked.append((str(variant), profile, options["config"]))
+        return [PatchStep(1, "0001-a.patch", Outcome.PASS)]
+
+    # The walk itself takes kernels and minutes; tests/guest/test_series_check.py does one.
+    monkeypatch.setattr(verify, "check_series", check)
+    step = Step("debian-6.1", ("fast",), ("debian-6.1+s@v2",), "off", ("CONFIG_X=n",))
+    result = verify._walk(step, INPUTS, setting, lambda _: None)
+    assert asked == [("debian-6.1+s@v2", "fast", ("CONFIG_X=n",))]
+    assert result.exit_code == 0
+    assert result.settled
+    assert result.variants[0].outcomes == {Outcome.PASS: 1}
 
 
 def test_names_of_one_kernel_are_one_step() -> None:
