@@ -66,6 +66,22 @@ def test_node(guest: Guest, checks: Checks, oracle: Oracle, judge: Judge) -> Non
     placed.check("running on node 1", 1)
 
 
+@testcase(
+    "U7-full-node",
+    needs_feature=True,
+    config=["KUNIT", "NUMA"],
+    profile="numa",
+    machine="numa-2",
+)
+def test_full_node(checks: Checks) -> None:
+    """If this failed, each page for a node that is full would split a mapping of another node.
+
+    The memory of node 0 is all taken. What it asks for comes from other nodes, many pages from
+    one chunk.
+    """
+    checks.module("patchbed_nodes_kunit", timeout=120)
+
+
 class _Placed:
     """Judges which node the held pages are of, by the kernel and by QEMU, and lets them go."""
 

@@ -98,6 +98,22 @@ def test_poison_used(
     _check_after_shrinking(guest, checks, oracle, judge, bad)
 
 
+@testcase(
+    "U13-poison-late",
+    needs_feature=True,
+    clean=True,
+    config=["KUNIT", "MEMORY_FAILURE"],
+    profile="hwpoison",
+)
+def test_poison_late(checks: Checks) -> None:
+    """If this failed, a page would be handed out between the error and its being taken off.
+
+    A page that is free in the cache, alone or in a block, is marked as poisoned and no more: it
+    stays behind, and what is beside it is handed out.
+    """
+    checks.module("patchbed_poison_kunit")
+
+
 def _poison(guest: Guest, checks: Checks, pfns: Sequence[int], name: str = "the kernel") -> None:
     """Tell the kernel that frames `pfns` went bad, and record whether it took note.
 

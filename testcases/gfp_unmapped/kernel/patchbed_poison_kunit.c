@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit suite: a page that is marked as poisoned while it is free in the cache of __GFP_UNMAPPED.
+ * On a kernel without the flag, or without memory failures, it skips.
+ *
+ * memory_failure() marks a page first, and takes it off its free list a while later. Whoever
+ * allocates in between must not get it. Here the mark is all there is.
+ */
+#include <linux/kernel.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/page-flags.h>
+
+#include "unmapped_kunit.h"
+
+#define ORDER 3
+#define PAGES (1U << ORDER)
+#define BAD 5
+
+static bool is_among(struct list_head *pages, const struct page *wanted, unsigned int order)
+{
+	struct page *page;
+
+	list_for_each_entry(page, pages, lru)
+		if (wanted >= page && wanted < page + (1UL << order))
+			return true;
+	return false;
+}
+
+/* Take all blocks of that order that are free in the cache. */
+static void drain_blocks(struct list_head *blocks)
+{
+	struct page *page;
+
+	while ((page = alloc_pages(GFP_NOWAIT | __GFP_NOWARN | PATCHBED_UNMAPPED, ORDER)))
+		list_add(&page->lru, blocks);
+}
+
+static void give_back_blocks(struct list_head *blocks)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, blocks, lru) {
+		list_del(&page->lru);
+		__free_pages(page, ORDER);
+	}
+}
+
+/* The page is free in the cache again, in whoever's hands it was. */
+static void make_sound(struct page *page, bool handed_out)
+{
+	ClearPageHWPoison(page);
+	if (handed_out)
+		return;
+	page_ref_inc(page);
+	__free_page(page);
+}
+
+static void marked_is_not_handed_out(struct kunit *test)
+{
+	bool in_block, alone;
+	unsigned int others = 0, i;
+	LIST_HEAD(blocks);
+	LIST_HEAD(pages);
+	struct page *page;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
+	page = alloc_unmapped(ORDER, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	__free_pages(page, ORDER);
+	SetPageHWPoison(page + BAD);
+
+	drain_blocks(&blocks);
+	in_block = is_among(&blocks, page + BAD, ORDER);
+	KUNIT_EXPECT_TRUE(test, drain_cache(&pages));
+	alone = is_among(&pages, page + BAD, 0);
+	for (i = 0; i < PAGES; i++)
+		others += i != BAD && is_among(&pages, page + i, 0);
+
+	make_sound(page + BAD, in_block || alone);
+	give_back(&pages);
+	give_back_blocks(&blocks);
+	KUNIT_EXPECT_FALSE_MSG(test, in_block, "it was handed out in a block");
+	KUNIT_EXPECT_FALSE_MSG(test, alone, "it was handed out");
+	if (!in_block)
+		KUNIT_EXPECT_EQ_MSG(test, others, PAGES - 1, "of those beside it");
+}
+
+static struct kunit_case all_tests[] = {
+	KUNIT_CASE(marked_is_not_handed_out),
+	{ }
+};
+
+static struct kunit_suite suite = {
+	.name = "gfp_unmapped_poison",
+	.test_cases = PATCHBED_UNMAPPED ? all_tests : no_tests,
+};
+
+kunit_test_suite(suite);
+
+MODULE_DESCRIPTION("KUnit tests of __GFP_UNMAPPED: pages that go bad");
+MODULE_LICENSE("GPL");
