@@ -36,7 +36,7 @@ first_known() {
 install_packages() {
   local missing as_root=()
   if ! command -v dpkg-query >/dev/null; then
-    say "this is no Debian system; see docs/kernels.md for what has to be there"
+    say "this is no Debian system; scripts/packages.txt lists what has to be there, and patchbed doctor looks"
     return 0
   fi
   missing=$(missing_packages)

@@ -91,7 +91,7 @@ def boot(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Boot a variant and run a command in it; its exit status is ours."""
+    """Boot a variant and run a command in it; end with its exit status."""
     from harness.paths import find_settings
     from harness.run.boot_job import DETERMINISTIC, BootRequest, execute_boot
 

@@ -84,7 +84,7 @@ def _find_b4() -> list[str]:
         return [program]
     raise UserError(
         "a message id needs b4, which is not installed",
-        hint="pip install b4, or save the thread from the archive and import the mbox file",
+        hint="install the package b4, or save the thread from the archive and import the mbox file",
     )
 
 

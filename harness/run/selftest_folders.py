@@ -13,7 +13,7 @@ from harness.kernel.selftest_build import obtain_selftests
 from harness.kernel.variant import Variant
 from harness.run.plan import Plan, selects
 
-# The memory management's collection has two names: it was vm until 6.2.
+# The memory management's collection has two names: it is vm up to 6.2.
 _OTHER_NAMES = {"mm": "mm|vm", "vm": "vm|mm"}
 _USUAL = "memfd_secret"
 # What pytest knows its testcase by.

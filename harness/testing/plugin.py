@@ -311,9 +311,9 @@ class CellSession:
         return lambda: read_counters(guest)
 
     @pytest.fixture
-    def patched(self) -> bool:
-        """Whether the variant has a series applied."""
-        return self._plan.patched
+    def feature(self) -> bool:
+        """Whether the variant has a series that says, by its probe, that it adds the feature."""
+        return self._plan.patched and bool(self._plan.probe)
 
     @pytest.fixture
     def selftests(self) -> Selftests:

@@ -119,8 +119,9 @@ def unmet_need(
     """Return why `testcase` can't be judged on a guest, or None where it can.
 
     `own_modules` tells whether the kernel's own modules are in the guest; without, only what is
-    built in counts. `machine_needs` are the symbols that its machine needs. A series that is
-    applied but does not show its probe is broken, never a reason to skip.
+    built in counts. `machine_needs` are the symbols that its machine needs. A series without a
+    `probe` is about something else than the feature; one with it that does not show it is broken,
+    never a reason to skip.
     """
     for symbol in (*testcase.config, *machine_needs):
         if config.get(symbol) == "m" and not own_modules:
@@ -130,8 +131,18 @@ def unmet_need(
             return Need(f"needs CONFIG_{symbol}, which this kernel has not set{hint}")
     if not testcase.needs_feature:
         return None
+    return _unmet_feature(variant, patched, probe, probe_found)
+
+
+def _unmet_feature(
+    variant: str, patched: bool, probe: str, probe_found: Callable[[], bool]
+) -> Need | None:
     if not patched:
         return Need(f"needs __GFP_UNMAPPED, which {variant} has not: no series is applied")
-    if probe and not probe_found():
+    if not probe:
+        return Need(
+            f"needs __GFP_UNMAPPED, which {variant} does not claim: its series.toml has no probe"
+        )
+    if not probe_found():
         return Need(f"the series is applied but inert: {probe} is not there", broken=True)
     return None

@@ -53,7 +53,7 @@ def test_consistency(
     checks: Checks,
     oracle: Oracle,
     outside: Callable[[], OutsideView],
-    patched: bool,
+    feature: bool,
 ) -> None:
     """If this failed, the numbers by which variants are compared would not be true.
 
@@ -75,7 +75,7 @@ def test_consistency(
         _check_slots(
             checks, name, deltas(first.slots, last.slots), deltas(first.meminfo, last.meminfo)
         )
-    if not patched:
+    if not feature:
         splits = deltas(before.vmstat, during.vmstat)["direct_map_level2_splits"]
         checks.check("something was split", splits > 0, "or nothing was put to the test")
 

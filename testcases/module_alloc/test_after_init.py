@@ -24,7 +24,7 @@ def test_ro_after_init(
     oracle: Oracle,
     judge: Judge,
     outside: Callable[[], OutsideView],
-    patched: bool,
+    feature: bool,
 ) -> None:
     """If this failed, what a module fixes at its start could be changed later, or not be set.
 
@@ -37,7 +37,7 @@ def test_ro_after_init(
     own = oracle.addresses([(int(address, 16), int(count))])
     alias, view = oracle.frames(page.pfn for page in own), outside()
     check_own(checks, "after init", own, view, writable=False, executable=False)
-    if patched:
+    if feature:
         check_no_alias(judge, view, "after init", own, alias)
     else:
         check_alias(judge, view, "after init", alias, writable=False)

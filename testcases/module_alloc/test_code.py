@@ -53,7 +53,7 @@ class Code:
     judge: Judge
     outside: Callable[[], OutsideView]
     counters: Callable[[], Counters]
-    patched: bool
+    feature: bool
 
     def account(self) -> Account:
         """Return the direct map's account once deferred work is done."""
@@ -70,7 +70,7 @@ class Code:
         view = self.outside()
         alias = self.oracle.frames(page.pfn for page in pages)
         check_own(self.checks, "code", pages, view, writable=False, executable=True)
-        if self.patched:
+        if self.feature:
             check_no_alias(self.judge, view, "code", pages, alias)
         else:
             check_alias(self.judge, view, "code", alias, writable=False)
@@ -93,7 +93,7 @@ class Code:
         free = after.cache.get("Free")
         check_given_back(self.judge, self.checks, view, "given back", frames, free)
         now = account(after, view)
-        if not self.patched:
+        if not self.feature:
             before = Account(
                 before.mapped, before.listed, before.read_only + kept * KIB_4, before.cached
             )
@@ -108,10 +108,10 @@ def code(
     judge: Judge,
     outside: Callable[[], OutsideView],
     counters: Callable[[], Counters],
-    patched: bool,
+    feature: bool,
 ) -> Code:
     """Judges pages of code."""
-    return Code(guest, checks, oracle, judge, outside, counters, patched)
+    return Code(guest, checks, oracle, judge, outside, counters, feature)
 
 
 def _symbols(guest: Guest, name: str) -> list[int]:
@@ -210,7 +210,7 @@ def _traced(guest: Guest) -> Iterator[None]:
     config=["BPF_SYSCALL", "BPF_JIT", "STRICT_MODULE_RWX", "DEBUG_FS"],
     profile="wide",
 )
-def test_bpf_jit(guest: Guest, checks: Checks, code: Code, patched: bool) -> None:
+def test_bpf_jit(guest: Guest, checks: Checks, code: Code, feature: bool) -> None:
     """If this failed, compiled BPF programs could be written, or would stay after they are gone.
 
     Programs full of a mark run, compiled; their pages are RX and nowhere writable, QEMU finds the
@@ -239,7 +239,7 @@ def test_bpf_jit(guest: Guest, checks: Checks, code: Code, patched: bool) -> Non
         return
     frames = code.oracle.frames(page.pfn for page in used)
     absent = [page.pfn for page in frames if not page.present]
-    if patched:
+    if feature:
         left = holding(outside_contents(guest, absent), mark)
         checks.check("free in the cache: no mark is left, from outside", not left, some(left))
     code.gone(used, before)

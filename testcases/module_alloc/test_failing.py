@@ -42,7 +42,7 @@ def test_failing_init(
     judge: Judge,
     outside: Callable[[], OutsideView],
     counters: Callable[[], Counters],
-    patched: bool,
+    feature: bool,
 ) -> None:
     """If this failed, a module whose init fails would take memory with it, or leave it read-only.
 
@@ -64,7 +64,7 @@ def test_failing_init(
     checks.check("init said where it was", len(pfns) == PAGES, f"{len(pfns)} pages of {PAGES}")
     frames = oracle.frames(pfns)
     check_given_back(judge, checks, view, "given back", frames, after.cache.get("Free"))
-    if patched:
+    if feature:
         absent = [page.pfn for page in frames if not page.present]
         left = holding(outside_contents(guest, absent), MARK)
         checks.check("free in the cache: no mark is left, from outside", not left, some(left))

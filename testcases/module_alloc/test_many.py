@@ -37,7 +37,7 @@ def test_many(
     judge: Judge,
     outside: Callable[[], OutsideView],
     counters: Callable[[], Counters],
-    patched: bool,
+    feature: bool,
 ) -> None:
     """If this failed, many small modules would cost as many blocks of the direct map.
 
@@ -53,13 +53,13 @@ def test_many(
     checks.check("all are loaded", len(texts) == COUNT, f"{len(texts)} of {COUNT}")
     alias = oracle.frames(page.pfn for page in texts)
     check_own(checks, "text", texts, view, writable=False, executable=True)
-    if patched:
+    if feature:
         check_no_alias(judge, view, "text", texts, alias)
     else:
         check_alias(judge, view, "text", alias, writable=False)
 
     unloading = _splits(guest, "", f"{MANY} unload {NAME}0000 {COUNT}")
-    if patched:
+    if feature:
         check_few(checks, "load", loading, refills(before, loaded))
         check_few(checks, "unload", unloading, 0)
     else:

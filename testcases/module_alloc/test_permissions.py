@@ -60,7 +60,7 @@ def test_alias(
     judge: Judge,
     sections: dict[str, list[Page]],
     outside: Callable[[], OutsideView],
-    patched: bool,
+    feature: bool,
 ) -> None:
     """If this failed, a module's code could be written through another address.
 
@@ -72,7 +72,7 @@ def test_alias(
     aliases = {page.pfn: page for page in frames}
     for kind, pages in sections.items():
         alias = [aliases[page.pfn] for page in pages]
-        if patched:
+        if feature:
             check_no_alias(judge, view, kind, pages, alias)
         else:
             check_alias(judge, view, kind, alias, writable=ALLOWED[kind][0])

@@ -30,7 +30,7 @@ def test_reuse(
     oracle: Oracle,
     judge: Judge,
     outside: Callable[[], OutsideView],
-    patched: bool,
+    feature: bool,
 ) -> None:
     """If this failed, memory would keep, in its next life, what it held or allowed in the last.
 
@@ -63,7 +63,7 @@ def test_reuse(
     checks.check("a module gets frames of secretmem", bool(module & secret), "it got others")
     left = holding(outside_contents(guest, module), _bytes(SECRET))
     checks.check("as a module: no secret is left, from outside", not left, some(left))
-    _check_module(judge, outside(), oracle, pages, patched=patched)
+    _check_module(judge, outside(), oracle, pages, feature=feature)
     must(guest, f"rmmod {NAME}")
 
 
@@ -77,11 +77,11 @@ def _load(guest: Guest, oracle: Oracle, word: int) -> dict[str, list[Page]]:
 
 
 def _check_module(
-    judge: Judge, view: OutsideView, oracle: Oracle, pages: dict[str, list[Page]], *, patched: bool
+    judge: Judge, view: OutsideView, oracle: Oracle, pages: dict[str, list[Page]], *, feature: bool
 ) -> None:
     for kind, own in pages.items():
         alias = oracle.frames(page.pfn for page in own)
-        if patched:
+        if feature:
             check_no_alias(judge, view, f"as a module's {kind}", own, alias)
         else:
             writable = WRITABLE[kind]

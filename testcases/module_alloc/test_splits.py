@@ -33,7 +33,7 @@ def test_splits(
     oracle: Oracle,
     outside: Callable[[], OutsideView],
     counters: Callable[[], Counters],
-    patched: bool,
+    feature: bool,
 ) -> None:
     """If this failed, a cache of unmapped pages would not spare the direct map modules' splits.
 
@@ -45,7 +45,7 @@ def test_splits(
     loading, unloading = _splits_of_one_module(guest)
     after, outside_after = counters(), outside()
     oracle.control("gather")
-    if patched:
+    if feature:
         check_few(checks, "load", loading, refills(before, after))
         check_few(checks, "unload", unloading, 0)
         return

@@ -34,7 +34,7 @@ def test_absent_while_held(
     judge: Judge,
     outside: Callable[[], OutsideView],
     counters: Callable[[], Counters],
-    patched: bool,
+    feature: bool,
 ) -> None:
     """If this failed, the kernel could read secretmem, or would lose the pages for good.
 
@@ -52,7 +52,7 @@ def test_absent_while_held(
     checks.check("no secret is left once closed", not left, some(left))
 
     pages_now = oracle.frames(pfns)
-    if not patched:
+    if not feature:
         judge.present("closed", pages_now)
         return
     absent = sum(not page.present for page in pages_now)
@@ -86,7 +86,7 @@ def test_splits(
     oracle: Oracle,
     judge: Judge,
     counters: Callable[[], Counters],
-    patched: bool,
+    feature: bool,
 ) -> None:
     """If this failed, a cache of unmapped pages would not spare the direct map secretmem's splits.
 
@@ -102,7 +102,7 @@ def test_splits(
     oracle.control("gather")
 
     splits = level2_splits(after) - level2_splits(before)
-    if patched:
+    if feature:
         check_few(checks, f"{SPLIT_PAGES} pages", splits, refills(before, after))
     else:
         check_many(checks, f"{SPLIT_PAGES} pages", splits, LEAST_SPLITS)

@@ -13,6 +13,7 @@ def need(
     *,
     patched: bool = True,
     config: dict[str, str] | None = None,
+    probe: str = PROBE,
     probe_found: Callable[[], bool] = lambda: True,
 ) -> Need | None:
     return unmet_need(
@@ -20,7 +21,7 @@ def need(
         variant="debian-6.1",
         patched=patched,
         config=config or {},
-        probe=PROBE,
+        probe=probe,
         probe_found=probe_found,
     )
 
@@ -68,6 +69,13 @@ def test_a_series_that_does_not_show_its_probe_is_broken() -> None:
     assert found is not None
     assert found.broken
     assert PROBE in found.reason
+
+
+def test_a_series_about_something_else_is_not_asked_for_the_feature() -> None:
+    found = need(Testcase("U1-absence", needs_feature=True), probe="", probe_found=lambda: False)
+    assert found is not None
+    assert not found.broken
+    assert "its series.toml has no probe" in found.reason
 
 
 def test_a_testcase_without_needs_always_runs() -> None:

@@ -93,4 +93,4 @@ def test_without_b4(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(UserError, match="b4, which is not installed") as caught:
         fetch_thread("a@example.org")
-    assert "pip install b4" in caught.value.hint
+    assert "install the package b4" in caught.value.hint
