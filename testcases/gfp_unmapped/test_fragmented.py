@@ -23,6 +23,10 @@ FRAGMENTED = {8: 64, 4: 64, 0: 128}
 LARGER = 8
 # More than is held.
 ALL = 1 << 20
+# For a process the kernel wants slabs of several pages each, which are not to be had where single
+# pages are all there is: it would kill for them. Slabs of processes that have ended stay.
+PROCESSES = 64
+START_AND_END = f"i=0; while [ $i -lt {PROCESSES} ]; do sleep 1 & i=$((i + 1)); done; wait"
 # Requests above this order give up where they can't be served; smaller ones kill for memory.
 COSTLY_ORDER = 4
 
@@ -50,6 +54,7 @@ def test_fragmented(
         oracle.hold(free, 0, "unmapped")
     auditor = Auditor(guest, checks, counters, outside)
     for order, blocks in FRAGMENTED.items():
+        must(guest, START_AND_END)
         oracle.control(f"fragment {blocks} {order}")
         _check_pieces(guest, checks, oracle, judge, auditor, order)
         oracle.control("gather", f"drop {free} {ALL}")

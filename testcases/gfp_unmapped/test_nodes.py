@@ -43,13 +43,18 @@ def test_zone(guest: Guest, checks: Checks, oracle: Oracle, judge: Judge) -> Non
 
 
 @testcase(
-    "U7-node", needs_feature=True, config=["DEBUG_FS", "NUMA"], profile="numa", machine="numa-2"
+    "U7-node",
+    needs_feature=True,
+    config=["DEBUG_FS", "NUMA"],
+    profile="numa",
+    machine="numa-2",
+    clean=True,
 )
 def test_node(guest: Guest, checks: Checks, oracle: Oracle, judge: Judge) -> None:
     """If this failed, who asks for unmapped memory of a node would get another node's.
 
-    With pages of the other node free in the cache: __GFP_THISNODE, a task that is bound to a
-    node, and one that merely runs there.
+    With pages of the other node free in the cache, and none of that one: __GFP_THISNODE, a task
+    that is bound to a node, and one that merely runs there.
     """
     placed = _Placed(guest, checks, oracle, judge)
     oracle.hold(OTHERS, 0, "unmapped", "node=0")
