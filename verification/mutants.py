@@ -25,7 +25,14 @@ from verification.hunt import Hunter
 from verification.laboratory import Laboratory, Places
 from verification.mutant import FOLDER, Mutant, load_mutants
 from verification.mutant_table import document, lines
-from verification.verdict import State, exit_code, load_state, recorded, save_state
+from verification.verdict import (
+    State,
+    exit_code,
+    forget,
+    load_state,
+    recorded,
+    save_state,
+)
 
 DOCUMENT = paths.PROJECT / "docs" / "mutants.md"
 # What was found on any machine: the document's rows.
@@ -64,7 +71,9 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.clean:
             laboratory.close()
         laboratory.open()
-        state = State() if arguments.again else load_state(laboratory.state)
+        state = load_state(laboratory.state)
+        if arguments.again:
+            state = forget(state, [mutant.name for mutant in mutants])
         todo = [
             mutant
             for mutant in mutants

@@ -90,6 +90,11 @@ def save_state(path: Path, state: State) -> None:
     replace_text(path, state.model_dump_json(indent=1) + "\n")
 
 
+def forget(state: State, names: Sequence[str]) -> State:
+    """Return `state` without the verdicts on the mutants `names`, and without any control."""
+    return State(verdicts={name: one for name, one in state.verdicts.items() if name not in names})
+
+
 def recorded(record: State, state: State) -> State:
     """Return the verdicts of `record`, with what was settled here in the place of older ones."""
     settled = {name: verdict for name, verdict in state.verdicts.items() if verdict.settled}

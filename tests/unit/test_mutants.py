@@ -27,6 +27,7 @@ from verification.verdict import (
     Verdict,
     confirmed,
     exit_code,
+    forget,
     load_state,
     recorded,
     save_state,
@@ -241,6 +242,12 @@ def test_a_verdict_of_other_inputs_has_a_star() -> None:
     verdicts = {"one": a_verdict("one", Fate.KILLED)}
     text = mutant_table.document([a_mutant("one")], verdicts, {"one": "others"})
     assert "| `one` * | It is gone. |" in text
+
+
+def test_what_is_done_again_is_forgotten_and_no_more() -> None:
+    verdicts = {name: a_verdict(name, Fate.KILLED) for name in ("a", "b")}
+    state = State(verdicts=verdicts, control={"k": {"t": Outcome.PASS}})
+    assert forget(state, ["a"]) == State(verdicts={"b": verdicts["b"]})
 
 
 def test_what_was_found_on_other_machines_stays_on_record() -> None:
