@@ -28,8 +28,8 @@ scripts/mutants --write          # ... and this page
 A verdict stands as long as the patches, the testcases and the kernel configuration are the same
 (`--again` forgets those asked for), so that a call that was interrupted goes on where it was. The
 testcases that a mutant's header names run first; the others only if none of them kills it. The exit
-code is 1 if one survives or does not compile, 3 if the host was in the way. Everything it keeps is in
-the cache's folder `mutants`, and `--clean` removes that.
+code is 1 if one survives or does not compile, 3 if the host was in the way. Everything it keeps is
+in the cache's folder `mutants`, and `--clean` removes that.
 
 A new mutant is a mail as of `git format-patch`, with two headers more:
 
