@@ -17,7 +17,7 @@ from harness.kernel.variant import Variant
 from harness.outcomes import Outcome
 from harness.report.words import duration
 from harness.results.model import build_results
-from verification import child, step_table, verify
+from verification import child, mutant_table, mutants, step_table, verify
 from verification.digest import digest_folders
 from verification.step_result import (
     Done,
@@ -313,3 +313,8 @@ def test_a_base_that_is_not_here_leaves_the_others_what_they_are(
     rows = verify.DOCUMENT.read_text(encoding="utf-8")
     assert "| 2026-01-01 |  |" in rows
     assert "| 2026-01-01 | not known |" in rows
+
+
+def test_the_pages_begin_as_they_are_written() -> None:
+    assert verify.DOCUMENT.read_text(encoding="utf-8").startswith(step_table._HEAD)
+    assert mutants.DOCUMENT.read_text(encoding="utf-8").startswith(mutant_table._HEAD)
