@@ -65,12 +65,14 @@ def judge_test(
     """Return a testcase's outcome from its own and that of its checks (already judged).
 
     `own` is how the function itself ended. A known issue of this testcase that nothing showed
-    makes a testcase that would else pass an `xpass`, unless it shows only `sometimes`.
+    makes a testcase that would else pass an `xpass`, unless it shows only `sometimes`, or the
+    guest died before it could.
     """
+    died = own.outcome.kernel_died
     own = judge_check(issues, test, "", own)
     parts = [own, *(judged for _, judged in checks)]
     serious = worst(part.outcome for part in parts) or Outcome.PASS
-    if serious in (Outcome.PASS, Outcome.XFAIL) and own.outcome is not Outcome.SKIP:
+    if serious in (Outcome.PASS, Outcome.XFAIL) and not died and own.outcome is not Outcome.SKIP:
         silent = [
             issue
             for issue in issues

@@ -50,6 +50,16 @@ def test_a_crash_is_explained_by_an_issue_of_that_kind_only() -> None:
     assert judge_test([crash], "secretmem/S9-race", failed, []).outcome is Outcome.FAIL
 
 
+def test_a_known_death_leaves_no_time_for_what_else_is_known() -> None:
+    crash = CellIssue(
+        testcase="gfp_unmapped/U10-*", outcome=Outcome.KERNEL_OOPS, reason="twice", sometimes=True
+    )
+    oops = Judged(Outcome.KERNEL_OOPS, "general protection fault")
+    judged = judge_test([KNOWN, crash], "gfp_unmapped/U10-zero", oops, [])
+    assert judged == Judged(Outcome.XFAIL, "twice (general protection fault)")
+    assert judge_test([KNOWN, crash], "gfp_unmapped/U10-zero", PASS, []).outcome is Outcome.XPASS
+
+
 def test_several_failed_checks_are_counted_and_the_first_is_named() -> None:
     checks = [(f"order-{n}", Judged(Outcome.FAIL, "mapped")) for n in range(3)]
     judged = judge_test([], "gfp_unmapped/U1-absence", PASS, checks)
