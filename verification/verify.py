@@ -38,6 +38,7 @@ from verification.step_result import (
     Done,
     Inputs,
     StepResult,
+    VariantResult,
     load_done,
     overall,
     patches_result,
@@ -190,8 +191,7 @@ def _work(
         left = pace.left([one.name for one in todo[number - 1 :]])
         about = f", about {duration(left)} left" if left else ""
         _say(listen, f"step {number} of {len(todo)}: {step.name}{about}")
-        work = _walk if step.patches else _run
-        result = work(step, inputs[step.name], setting, listen)
+        result = _do(step, inputs[step.name], setting, listen)
         done.steps[step.name] = result
         save_done(state, done)
         pace.took[step.name] = result.seconds
@@ -217,9 +217,32 @@ def _say(listen: Listener, text: str) -> None:
     listen(Message(level="info", text=text))
 
 
-def _walk(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> StepResult:
-    """Build and boot a variant after each of its patches, up to one that breaks."""
+def _do(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> StepResult:
+    """Do one step."""
     start = time.monotonic()
+    found = (_walk if step.patches else _run)(step, setting, listen)
+    return StepResult(
+        step=step.name,
+        inputs=inputs,
+        folder=found.folder,
+        exit_code=found.exit_code,
+        seconds=round(time.monotonic() - start, 1),
+        day=f"{datetime.now(UTC):%Y-%m-%d}",
+        variants=found.variants,
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a step found, in the run at `folder` if it was one."""
+
+    folder: str
+    exit_code: int
+    variants: list[VariantResult]
+
+
+def _walk(step: Step, setting: Setting, listen: Listener) -> _Found:
+    """Build and boot a variant after each of its patches, up to one that breaks."""
     (variant,), profile = step.variants, step.profiles[0]
     probe = boot_probe(CheckRequest(variant, setting.where, profile=profile, boot=True))
     found = check_series(
@@ -231,22 +254,10 @@ def _walk(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> Ste
         config=step.config,
     )
     result = patches_result(variant, found)
-    return StepResult(
-        step=step.name,
-        inputs=inputs,
-        folder="",
-        exit_code=ExitCode.FAILURE if result.unexpected else ExitCode.OK,
-        seconds=round(time.monotonic() - start, 1),
-        day=_today(),
-        variants=[result],
-    )
+    return _Found("", ExitCode.FAILURE if result.unexpected else ExitCode.OK, [result])
 
 
-def _today() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%d}"
-
-
-def _run(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> StepResult:
+def _run(step: Step, setting: Setting, listen: Listener) -> _Found:
     """Run the catalogue."""
     options = ["--config", str(setting.file), "--profile", ",".join(step.profiles)]
     for variant in step.variants:
@@ -259,22 +270,13 @@ def _run(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> Step
         return True
 
     log = paths.cache() / "verify" / f"{step.name.replace('/', '-')}.log"
-    start = time.monotonic()
     ended = run_child(options, setting.runs, wants=take, log=log)
     if ended.folder is None:
         raise InfrastructureError(
             Outcome.INFRA_WORKER, f"`patchbed run` ended with {ended.code}", hint=f"see {log}"
         )
     results = build_results(read_events(ended.folder / EVENTS))
-    return StepResult(
-        step=step.name,
-        inputs=inputs,
-        folder=str(ended.folder),
-        exit_code=ended.code,
-        seconds=round(time.monotonic() - start, 1),
-        day=_today(),
-        variants=variant_results(results),
-    )
+    return _Found(str(ended.folder), ended.code, variant_results(results))
 
 
 def _write(
@@ -283,7 +285,7 @@ def _write(
     """Write the document, and what it is made of."""
     record = recorded(load_done(RECORD), done)
     now = {}
-    for step in every:
+    for step in (one for one in every if one.name in record.steps):
         # A step of another machine may be of a base that this one has not.
         with contextlib.suppress(UserError):
             now[step.name] = setting.inputs(step, tests, listen)

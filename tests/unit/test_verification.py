@@ -129,7 +129,7 @@ def test_a_version_is_built_and_booted_after_each_patch(
     # The walk itself takes kernels and minutes; tests/guest/test_series_check.py does one.
     monkeypatch.setattr(verify, "check_series", check)
     step = Step("debian-6.1", ("fast",), ("debian-6.1+s@v2",), "off", ("CONFIG_X=n",))
-    result = verify._walk(step, INPUTS, setting, lambda _: None)
+    result = verify._do(step, INPUTS, setting, lambda _: None)
     assert asked == [("debian-6.1+s@v2", "fast", ("CONFIG_X=n",))]
     assert result.exit_code == 0
     assert result.settled
