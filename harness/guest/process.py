@@ -21,6 +21,9 @@ from harness.outcomes import Outcome
 _OOM_SCORE = "700"
 _ERRORS = 4000
 _GRACE = 1.0
+# The kernel tells of a parent's death only from when it was asked to: one that was killed before
+# that has left the process to another parent.
+_UNLESS_ORPHANED = 'test "$PPID" = "$0" && exec "$@"'
 
 
 class QemuProcess:
@@ -147,7 +150,7 @@ def limits(user: pwd.struct_passwd | None) -> list[str]:
         command += ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid)]
         group = _kvm_group()
         command += ["--groups", str(group)] if group else ["--clear-groups"]
-    return [*command, "--"]
+    return [*command, "--", "sh", "-c", _UNLESS_ORPHANED, str(os.getpid())]
 
 
 def _kvm_group() -> int:

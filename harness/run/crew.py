@@ -82,8 +82,9 @@ class Crew:
         if not self.cells:
             return
         with ThreadPoolExecutor(max_workers=self.at_once) as pool:
-            hands = [pool.submit(self._hand) for _ in range(self.at_once)]
             try:
+                # A hand is at work before the next one is there: an interrupt may come here, too.
+                hands = [pool.submit(self._hand) for _ in range(self.at_once)]
                 wait(hands)
             except BaseException:
                 self._cancelled.set()

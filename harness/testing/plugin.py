@@ -313,7 +313,7 @@ class CellSession:
     @pytest.fixture
     def feature(self) -> bool:
         """Whether the variant has a series that says, by its probe, that it adds the feature."""
-        return self._plan.patched and bool(self._plan.probe)
+        return bool(self._plan.probe)
 
     @pytest.fixture
     def selftests(self) -> Selftests:

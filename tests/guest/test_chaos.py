@@ -65,7 +65,7 @@ def test_qemu_killed_while_it_boots(boot: Boot, delay: float) -> None:
     with pytest.raises(InfrastructureError, match="signal 9") as caught, boot() as guest:
         guest.run("sleep 100", timeout=200)
     assert caught.value.outcome is Outcome.INFRA_QEMU
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 60
 
 
 def test_qemu_stopped_while_it_boots(boot: Boot) -> None:
@@ -75,7 +75,7 @@ def test_qemu_stopped_while_it_boots(boot: Boot) -> None:
     with pytest.raises(InfrastructureError) as caught, guest:
         pass
     assert caught.value.outcome is Outcome.INFRA_QEMU
-    assert time.monotonic() - start < 40
+    assert time.monotonic() - start < 100
 
 
 def test_qemu_stopped_under_a_command(boot: Boot) -> None:

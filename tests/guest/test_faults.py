@@ -192,8 +192,9 @@ def interrupt_at(seconds: float, runs: Path, folder: Path, number: int) -> int:
         time.sleep(0.02)
     known.update(descendants(process))
     process.send_signal(number)
-    _, alive = psutil.wait_procs(known, timeout=5)
-    assert [" ".join(left.cmdline()[:6]) for left in alive if left.is_running()] == []
+    _, alive = psutil.wait_procs(known, timeout=60)
+    left = [(one.status(), " ".join(one.cmdline()[:6])) for one in alive if one.is_running()]
+    assert left == []
     return int(process.wait(timeout=1))
 
 

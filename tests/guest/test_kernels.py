@@ -47,7 +47,7 @@ def test_a_kernel_has_the_bytes_of_a_clean_build() -> None:
     assert row["reuse"]["how"] in ("forked", "clean")
     began = time.monotonic()
     assert patchbed("kernel", "build", PATCHED, "--verify").returncode == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_it_dies_with_whoever_started_it() -> None:
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while psutil.Process(pid).name() != "sleep" and time.monotonic() < deadline:
         time.sleep(0.01)
     parent.kill()
@@ -69,4 +69,15 @@ def test_it_dies_with_whoever_started_it() -> None:
 
 
 def test_limits_without_a_user_change_no_user() -> None:
-    assert limits(None) == ["setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"]
+    assert limits(None)[:5] == ["setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"]
+
+
+def test_one_whose_parent_is_gone_already_does_not_start() -> None:
+    """Another parent than us stands in for the one that takes orphans."""
+    another = ["sh", "-c", '"$@"; exit $?', "sh"]
+    orphan = subprocess.run(
+        [*another, *limits(None), "echo", "up"], check=False, capture_output=True
+    )
+    assert (orphan.returncode, orphan.stdout) == (1, b"")
+    ours = subprocess.run([*limits(None), "echo", "up"], check=False, capture_output=True)
+    assert (ours.returncode, ours.stdout) == (0, b"up\n")

@@ -132,9 +132,9 @@ static void empty_cache(struct kunit *test)
 	LIST_HEAD(drained);
 	bool empty;
 
-	empty = drain_cache(&drained);
+	empty = drain_cache(&drained, 0);
 	page = alloc_at(request, 0);
-	give_back(&drained);
+	give_back(&drained, 0);
 	expect_none_seen(test, page, 0);
 	KUNIT_EXPECT_TRUE_MSG(test, empty, "requests that may not block never run dry");
 }

@@ -84,7 +84,7 @@ static void few_chunks_of_others(struct kunit *test)
 
 	if (num_node_state(N_MEMORY) < 2)
 		kunit_skip(test, "needs a second node");
-	KUNIT_ASSERT_TRUE(test, drain_cache(&cached));
+	KUNIT_ASSERT_TRUE(test, drain_cache(&cached, 0));
 	all = fill(&filling);
 	for (i = 0; i < REQUESTS; i++) {
 		page = alloc_pages_node(FULL, GFP_KERNEL | __GFP_NOWARN | PATCHBED_UNMAPPED, 0);
@@ -95,9 +95,9 @@ static void few_chunks_of_others(struct kunit *test)
 		others += page_to_nid(page) != FULL;
 	}
 	chunks = chunks_of_others(&taken);
-	give_back(&taken);
+	give_back(&taken, 0);
 	empty(&filling);
-	give_back(&cached);
+	give_back(&cached, 0);
 	kunit_info(test, "node %d full with %lu pages: %u served, %u by others, from %u chunks",
 		   FULL, all, served, others, chunks);
 	KUNIT_EXPECT_EQ(test, served, REQUESTS);

@@ -27,25 +27,6 @@ static bool is_among(struct list_head *pages, const struct page *wanted, unsigne
 	return false;
 }
 
-/* Take all blocks of that order that are free in the cache. */
-static void drain_blocks(struct list_head *blocks)
-{
-	struct page *page;
-
-	while ((page = alloc_pages(GFP_NOWAIT | __GFP_NOWARN | PATCHBED_UNMAPPED, ORDER)))
-		list_add(&page->lru, blocks);
-}
-
-static void give_back_blocks(struct list_head *blocks)
-{
-	struct page *page, *next;
-
-	list_for_each_entry_safe(page, next, blocks, lru) {
-		list_del(&page->lru);
-		__free_pages(page, ORDER);
-	}
-}
-
 /* The page is free in the cache again, in whoever's hands it was. */
 static void make_sound(struct page *page, bool handed_out)
 {
@@ -71,16 +52,16 @@ static void marked_is_not_handed_out(struct kunit *test)
 	__free_pages(page, ORDER);
 	SetPageHWPoison(page + BAD);
 
-	drain_blocks(&blocks);
+	KUNIT_EXPECT_TRUE(test, drain_cache(&blocks, ORDER));
 	in_block = is_among(&blocks, page + BAD, ORDER);
-	KUNIT_EXPECT_TRUE(test, drain_cache(&pages));
+	KUNIT_EXPECT_TRUE(test, drain_cache(&pages, 0));
 	alone = is_among(&pages, page + BAD, 0);
 	for (i = 0; i < PAGES; i++)
 		others += i != BAD && is_among(&pages, page + i, 0);
 
 	make_sound(page + BAD, in_block || alone);
-	give_back(&pages);
-	give_back_blocks(&blocks);
+	give_back(&pages, 0);
+	give_back(&blocks, ORDER);
 	KUNIT_EXPECT_FALSE_MSG(test, in_block, "it was handed out in a block");
 	KUNIT_EXPECT_FALSE_MSG(test, alone, "it was handed out");
 	if (!in_block)

@@ -98,7 +98,7 @@ static bool refill_once(struct walker *walker, struct list_head *taken, bool *lo
 	struct page *page;
 	bool held = false;
 
-	if (!drain_cache(taken))
+	if (!drain_cache(taken, 0))
 		return false;
 	thread = start_walk(walker);
 	if (!thread)
@@ -133,7 +133,7 @@ static void references_of_others_stay(struct kunit *test)
 		held += refill_once(&walker, &taken, &forgotten);
 		lost += forgotten;
 	}
-	give_back(&taken);
+	give_back(&taken, 0);
 	kvfree(walker.held);
 	kunit_info(test, "the walker held %u of %u pages", held, REFILLS);
 	KUNIT_EXPECT_GT_MSG(test, held, 0, "what a refill gets must be found by the walker");

@@ -42,13 +42,13 @@ static inline unsigned int seen_pages(struct page *page, unsigned int order)
  * Take what is free in the cache, by requests that must not refill it. Returns false where they
  * are served without end. The pages are kept on the list, for give_back().
  */
-static inline bool drain_cache(struct list_head *pages)
+static inline bool drain_cache(struct list_head *pages, unsigned int order)
 {
 	unsigned long most = SZ_512M / PAGE_SIZE;
 	struct page *page;
 
 	while (most--) {
-		page = alloc_pages(GFP_NOWAIT | __GFP_NOWARN | PATCHBED_UNMAPPED, 0);
+		page = alloc_pages(GFP_NOWAIT | __GFP_NOWARN | PATCHBED_UNMAPPED, order);
 		if (!page)
 			return true;
 		list_add(&page->lru, pages);
@@ -56,13 +56,13 @@ static inline bool drain_cache(struct list_head *pages)
 	return false;
 }
 
-static inline void give_back(struct list_head *pages)
+static inline void give_back(struct list_head *pages, unsigned int order)
 {
 	struct page *page, *next;
 
 	list_for_each_entry_safe(page, next, pages, lru) {
 		list_del(&page->lru);
-		__free_page(page);
+		__free_pages(page, order);
 	}
 }
 

@@ -301,10 +301,8 @@ def test_an_interrupted_build_leaves_nothing(project: Project, number: signal.Si
     with subprocess.Popen(project.script(), stdout=subprocess.PIPE, text=True) as process:
         wait_for(lambda: "sleep" in names_below(project.cache.work))
         process.send_signal(number)
-        began = time.monotonic()
-        process.wait(timeout=5)
-        wait_for(lambda: not names_below(project.cache.work), seconds=5)
-        assert time.monotonic() - began < 5
+        process.wait(timeout=30)
+        wait_for(lambda: not names_below(project.cache.work), seconds=30)
     assert project.whole_entries() == []
     if number != signal.SIGKILL:
         assert list(project.cache.work.glob("[!.]*")) == []

@@ -2,7 +2,6 @@
 """Fetching threads, from an archive on this machine."""
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,10 +80,8 @@ def test_what_can_not_be_fetched(archive: Archive) -> None:
 def test_an_archive_that_does_not_answer(archive: Archive) -> None:
     pytest.importorskip("b4")
     archive.delay = 4.0
-    began = time.monotonic()
     with pytest.raises(InfrastructureError, match="no answer within 2 s"):
         fetch_thread("a@example.org", archive=archive.address, seconds=2.0)
-    assert time.monotonic() - began < 10
 
 
 def test_without_b4(monkeypatch: pytest.MonkeyPatch) -> None:
