@@ -205,11 +205,11 @@ def test_a_person_gets_a_shell() -> None:
         person.expect("# ", timeout=60)
         # What says "43" can be interrupted from then on; the shell itself, while it forks, not.
         person.sendline("echo $((6 * 7)); stty size; sh -c 'echo $((42 + 1)); exec sleep 1000'")
-        person.expect("42\r\n33 77\r\n43\r\n", timeout=20)
+        person.expect("42\r\n33 77\r\n43\r\n", timeout=60)
         person.sendintr()
-        person.expect("# ", timeout=20)
+        person.expect("# ", timeout=60)
         person.sendline("exit 9")
-        person.expect(pexpect.EOF, timeout=20)
+        person.expect(pexpect.EOF, timeout=60)
     finally:
         person.close(force=True)
     assert person.exitstatus == 9

@@ -122,7 +122,7 @@ def test_who_waits_can_be_called_off() -> None:
         ThreadPoolExecutor(1) as pool,
         pytest.raises(KeyboardInterrupt),
     ):
-        pool.submit(_enter, cancelled).result(timeout=10)
+        pool.submit(_enter, cancelled).result(timeout=60)
 
 
 def _enter(check: Callable[[], None]) -> None:

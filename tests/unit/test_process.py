@@ -27,7 +27,7 @@ def test_it_has_a_console_and_ends_with_its_context() -> None:
 
 def test_what_it_says_when_it_fails() -> None:
     with QemuProcess(["sh", "-c", "echo no such machine >&2; exit 3"]) as process:
-        assert process.ended(5) == 3
+        assert process.ended(30) == 3
         assert process.errors() == "no such machine"
 
 
