@@ -31,7 +31,16 @@ from verification.digest import digest_folders
 from verification.mutant import Mutant
 
 # Sources, what compilers made of them, what the host was found to be, and locks.
-_SHARED_FOLDERS = ("sources", "ccache", "kconfig", "locks", "programs", "estimates", "guests")
+_SHARED_FOLDERS = (
+    "sources",
+    "ccache",
+    "compiled",
+    "kconfig",
+    "locks",
+    "programs",
+    "estimates",
+    "guests",
+)
 _SHARED_FILES = ("accelerator.json", "speed.json")
 _TABLE = "[patchset_hash]"
 

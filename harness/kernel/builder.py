@@ -104,7 +104,7 @@ def build(
             teller.say("warning", str(conflict))
         tools = Tools(
             compiler=request.compiler.command,
-            ccache=cache.ccache if ccache() else None,
+            ccache=cache.ccache_of(request.base.series_version) if ccache() else None,
             jobs=jobs or recipe.usable_cpus(),
             niceness=niceness,
         )
@@ -203,8 +203,9 @@ class _Build:
 
     def _work_tree(self, folder: Path, patched: Patched) -> WorkTree:
         """Return the tree in `folder` for make."""
-        misled = may_be_misled(self._cache, patched.git, patched.commit)
-        note_base(self._cache, self._request.base.commit)
+        base = self._request.base
+        misled = may_be_misled(self._cache, patched.git, patched.commit, base.series_version)
+        note_base(self._cache, base)
         stats = folder / "ccache-stats"
         return WorkTree(folder / SOURCE, self._tools, self._log, stats, direct=not misled)
 

@@ -69,6 +69,13 @@ class Cache:
     def ccache(self) -> Path:
         return self.root / "ccache"
 
+    def ccache_of(self, series_version: str) -> Path:
+        """Return ccache's folder for kernels of a major.minor.
+
+        Headers that are new in one of them can't mislead ccache in the other.
+        """
+        return self.ccache / series_version
+
     @property
     def locks(self) -> Path:
         return self.root / "locks"

@@ -175,9 +175,10 @@ class _Entry:
         tree.make(target, outcome=Outcome.BUILD_CONFIG, what=what)
 
     def _work_tree(self, source: Path) -> WorkTree:
+        version = self._request.base.series_version
         tools = Tools(
             compiler=self._request.compiler.command,
-            ccache=self._cache.ccache if ccache() else None,
+            ccache=self._cache.ccache_of(version) if ccache() else None,
             jobs=recipe.usable_cpus(),
             niceness=0,
         )

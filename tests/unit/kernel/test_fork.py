@@ -398,6 +398,54 @@ def test_an_object_finds_the_header_that_is_in_front_now(project: Project, kept:
     assert bytes_of(again) == bytes_of(built_clean(project)[0])
 
 
+INCBIN = """__asm__(".data\\n.incbin \\"init/blob\\"\\n.text");\n"""
+
+
+@pytest.mark.parametrize("place", ["init/main.c", "include/linux/pages.h"])
+def test_ccache_gives_no_object_that_took_in_other_bytes(project: Project, place: str) -> None:
+    makefile = project.source / "Makefile"
+    text = makefile.read_text().replace("-Iinclude -c -o", "-MMD -Iinclude -c -o")
+    makefile.write_text(text)
+    source = project.source / place
+    source.write_text(source.read_text() + INCBIN)
+    main = project.source / "init/main.c"
+    main.write_text("#include <linux/pages.h>\n" + main.read_text())
+    for blob in ("one", "two"):
+        (project.source / "init/blob").write_text(blob)
+        project.pack()
+        trees.drop_trees(project.cache)
+        kernel = project.obtain()
+        assert reuse_of(kernel).how == CLEAN
+        assert blob.encode() in (kernel.folder / "vmlinux").read_bytes()
+
+
+def test_ccache_runs_no_preprocessor_for_what_it_has_not(project: Project) -> None:
+    """The compiler tells what it reads: to ask the preprocessor takes half as long again."""
+    makefile = project.source / "Makefile"
+    makefile.write_text(makefile.read_text().replace("-Iinclude -c -o", "-MMD -Iinclude -c -o"))
+    project.pack()
+    project.obtain()
+    assert counted(project, "preprocessed_cache_miss") == 0
+    assert counted(project, "direct_cache_miss") == 2
+    trees.drop_trees(project.cache)
+    project.edit({"init/main.c": ("start", "begin")})
+    again = project.obtain("mini+fix@v1")
+    assert (reuse_of(again).ccache.hits, reuse_of(again).ccache.misses) == (1, 1)
+
+
+def counted(project: Project, what: str) -> int:
+    """Return how often something happened, by ccache's own statistics."""
+    folder = project.cache.ccache_of("6.1")
+    told = subprocess.run(
+        ["ccache", "--dir", str(folder), "--print-stats"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    numbers = dict(line.split("\t", 1) for line in told.stdout.splitlines())
+    return int(numbers[what])
+
+
 def test_a_tree_in_use_stays(project: Project) -> None:
     kernel = project.obtain()
     tree = tree_of(project, kernel)
