@@ -13,12 +13,26 @@ from harness.kernel.series import Series
 PROFILES = ("fast", "debug", "wide", "numa", "fault", "hwpoison", "hibernate", "upstream")
 
 
-# Which kernels are built and booted after every single patch; by the name of the configuration,
-# the bases (none: all), the profile, and lines that win over it.
-PATCHES: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...]], ...] = (
-    ("fast", (), "fast", ()),
-    ("off", (), "fast", ("CONFIG_UNMAPPED_ALLOC=n",)),
-    ("debug", ("debian-6.1",), "debug", ()),
+@dataclass(frozen=True)
+class Walk:
+    """A configuration to build and boot kernels with after every single patch of a version.
+
+    `config` are lines that win over the profile's; `bases` and `versions` are for which it is,
+    () for all.
+    """
+
+    name: str
+    profile: str
+    config: tuple[str, ...] = ()
+    bases: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+
+
+WALKS = (
+    Walk("fast", "fast"),
+    # v1 can't be turned off.
+    Walk("off", "fast", ("CONFIG_UNMAPPED_ALLOC=n",), versions=("v2",)),
+    Walk("debug", "debug", bases=("debian-6.1",)),
 )
 
 
@@ -70,14 +84,15 @@ def make_steps(
 
 
 def make_patch_steps(bases: Sequence[str], series: Sequence[Series]) -> list[Step]:
-    """Return a step for each base, configuration of PATCHES, and version with patches for it."""
+    """Return a step for each base, walk of WALKS, and version with patches for the base."""
     return [
-        Step(base, (profile,), (f"{base}+{one}",), name, config)
+        Step(base, (walk.profile,), (f"{base}+{one}",), walk.name, walk.config)
         for base in bases
-        for name, wanted, profile, config in PATCHES
-        if not wanted or base in wanted
+        for walk in WALKS
+        if not walk.bases or base in walk.bases
         for one in series
         if one.base == base.rpartition("-")[2]
+        if not walk.versions or one.version in walk.versions
     ]
 
 

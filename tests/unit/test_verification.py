@@ -35,7 +35,6 @@ from verification.steps import PROFILES, Step, choose, make_patch_steps, make_st
 
 RECORDED = Path(__file__).parent / "data" / "recorded-events.jsonl"
 INPUTS = Inputs(kernels="k", tests="t")
-WALKS = ("fast", "off", "debug")
 STEPS = [
     Step("debian-6.1", ("fast",), ("debian-6.1", "debian-6.1+s@v1")),
     Step("debian-6.1", ("wide", "numa"), ("debian-6.1",)),
@@ -79,14 +78,16 @@ def test_every_version_is_verified_on_the_bases_that_it_has_patches_for() -> Non
 def test_each_version_is_walked_along_its_patches() -> None:
     series = [one for one in list_series(paths.KERNEL_PATCHES) if one.name == "gfp-unmapped"]
     steps = make_patch_steps(["debian-6.1", "debian-6.12"], series)
-    assert {step.name for step in steps} == {
-        *(f"debian-6.1/patches-{version}-{what}" for version in ("v1", "v2") for what in WALKS),
-        *(
-            f"debian-6.12/patches-{version}-{what}"
-            for version in ("v1", "v2")
-            for what in WALKS[:2]
-        ),
-    }
+    assert sorted(step.name for step in steps) == [
+        "debian-6.1/patches-v1-debug",
+        "debian-6.1/patches-v1-fast",
+        "debian-6.1/patches-v2-debug",
+        "debian-6.1/patches-v2-fast",
+        "debian-6.1/patches-v2-off",
+        "debian-6.12/patches-v1-fast",
+        "debian-6.12/patches-v2-fast",
+        "debian-6.12/patches-v2-off",
+    ]
     off = next(step for step in steps if step.name == "debian-6.12/patches-v2-off")
     assert off.variants == ("debian-6.12+gfp-unmapped@v2",)
     assert (off.profiles, off.config) == (("fast",), ("CONFIG_UNMAPPED_ALLOC=n",))
