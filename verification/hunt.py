@@ -23,6 +23,7 @@ class _Found:
     kills: list[Kill] = field(default_factory=list)
     ran: int = 0
     trouble: str = ""
+    building: float = 0.0
 
 
 class Hunter:
@@ -62,13 +63,6 @@ class Hunter:
         """Return what becomes of a mutant; it is in the state afterwards."""
         inputs = self._laboratory.inputs(self._series, mutant)
         start = time.monotonic()
-        try:
-            for profile in mutant.profiles:
-                self.build(mutant, profile)
-        except BuildError as error:
-            why = "; ".join([error.message, *error.lines[:2]])
-            return self._note(Verdict(mutant=mutant.name, inputs=inputs, fate=Fate.BROKEN, why=why))
-        built = time.monotonic() - start
         found, named = _Found(), True
         try:
             if not self._everything:
@@ -77,6 +71,9 @@ class Hunter:
                 named = False
                 rest = "" if self._everything else f"not ({mutant.selection})"
                 self._run(mutant, rest, found)
+        except BuildError as error:
+            why = "; ".join([error.message, *error.lines[:2]])
+            return self._note(Verdict(mutant=mutant.name, inputs=inputs, fate=Fate.BROKEN, why=why))
         except InfrastructureError as error:
             found.trouble = error.message
         verdict = Verdict(
@@ -85,8 +82,8 @@ class Hunter:
             fate=fate_of(len(found.kills), found.ran, found.trouble),
             kills=found.kills,
             named=named,
-            build_seconds=round(built, 1),
-            run_seconds=round(time.monotonic() - start - built, 1),
+            build_seconds=round(found.building, 1),
+            run_seconds=round(time.monotonic() - start - found.building, 1),
             why=found.trouble,
         )
         if verdict.fate is Fate.KILLED:
@@ -100,10 +97,13 @@ class Hunter:
         return verdict
 
     def _run(self, mutant: Mutant, selection: str, found: _Found) -> None:
-        """Run the selected testcases in one profile after the other, until one kills."""
+        """Build it and run the selected testcases, profile by profile, until one kills."""
         for profile in mutant.profiles:
             if found.kills and not self._everything:
                 return
+            began = time.monotonic()
+            self.build(mutant, profile)
+            found.building += time.monotonic() - began
             self._child(mutant, profile, selection, lambda event: self._judge(event, found))
 
     def _judge(self, event: Event, found: _Found) -> bool:

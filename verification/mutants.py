@@ -74,9 +74,10 @@ def main(arguments: argparse.Namespace) -> int:
         state = load_state(laboratory.state)
         if arguments.again:
             state = forget(state, [mutant.name for mutant in mutants])
+        # Profile by profile: of the trees that builds begin from few are kept.
         todo = [
             mutant
-            for mutant in mutants
+            for mutant in sorted(mutants, key=lambda mutant: mutant.profiles)
             if not _known(laboratory, series, state, mutant, everything=arguments.all)
         ]
         with _progress() as listen:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from _pytest.mark.expression import Expression
@@ -291,8 +292,10 @@ class NoBuilds(Laboratory):
     """A laboratory that builds nothing, as that would take a kernel's sources and minutes."""
 
     failure: BuildError | None = None
+    built: ClassVar[list[str]] = []
 
     def build(self, mutant: Mutant, profile: str, listen: object) -> None:  # type: ignore[override]
+        self.built.append(profile)
         if self.failure is not None:
             raise self.failure
 
@@ -323,7 +326,9 @@ def the_mutant(tmp_path: Path) -> Mutant:
     return parse_mutant(MAIL.encode(), tmp_path / "one.patch")
 
 
-def test_a_mutant_is_killed_by_what_its_series_passes(tmp_path: Path, hunter: Hunter) -> None:
+def test_a_mutant_is_killed_by_what_its_series_passes(
+    tmp_path: Path, hunter: Hunter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = [
         finished("one", "a/U1-x", "fail", "as on the series"),
         finished("one", "a/U1-y", "fail", "seen"),
@@ -332,8 +337,11 @@ def test_a_mutant_is_killed_by_what_its_series_passes(tmp_path: Path, hunter: Hu
     (tmp_path / "one").write_text("\n".join(lines), encoding="utf-8")
     series = [finished("v1", "a/U1-x", "fail"), finished("v1", "a/U1-y", "pass")]
     (tmp_path / "v1").write_text("\n".join(series), encoding="utf-8")
+    monkeypatch.setattr(NoBuilds, "built", [])
     verdict = hunter.hunt(the_mutant(tmp_path))
     assert verdict.fate is Fate.KILLED
+    # What kills it in the first profile needs no kernel of the next.
+    assert NoBuilds.built == ["fast"]
     assert [(kill.test, kill.profile, kill.reason) for kill in verdict.kills] == [
         ("a/U1-y", "fast", "seen")
     ]
