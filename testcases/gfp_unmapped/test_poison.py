@@ -109,7 +109,7 @@ def test_poison_late(checks: Checks) -> None:
     """If this failed, a page would be handed out between the error and its being taken off.
 
     A page that is free in the cache, alone or in a block, is marked as poisoned and no more: it
-    stays behind, and what is beside it is handed out.
+    stays behind, and what is beside it is handed out. Nor does the shrinker give it back.
     """
     checks.module("patchbed_poison_kunit")
 

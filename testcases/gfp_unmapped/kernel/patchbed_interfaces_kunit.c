@@ -131,6 +131,44 @@ static void page_frag_is_refused(struct kunit *test)
 	}
 }
 
+/*
+ * A cache that has room must not serve the request with what is mapped. One that is used up must
+ * keep the references that it holds to its page, or forget the page.
+ */
+static void page_frag_is_refused_of_a_used_cache(struct kunit *test)
+{
+	void *used[PAGE_FRAG_CACHE_MAX_SIZE / PAGE_SIZE + 1], *address;
+	struct page_frag_cache cache = { };
+	unsigned int count = 0;
+	struct page *page;
+	int references;
+
+	used[count] = page_frag_alloc(&cache, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, used[count]);
+	count++;
+	page = virt_to_page(cache.va);
+	while (cache.offset >= PAGE_SIZE && count < ARRAY_SIZE(used)) {
+		address = page_frag_alloc(&cache, 1, GFP_REFUSED);
+		expect_refused(test, address);
+		if (address)
+			page_frag_free(address);
+		used[count++] = page_frag_alloc(&cache, PAGE_SIZE, GFP_KERNEL);
+	}
+
+	references = page_ref_count(page);
+	address = page_frag_alloc(&cache, PAGE_SIZE, GFP_REFUSED);
+	expect_refused(test, address);
+	if (address)
+		page_frag_free(address);
+	else if (cache.va)
+		KUNIT_EXPECT_EQ(test, page_ref_count(page), references);
+	/* Where they differ the page has no reference left for the cache to drop. */
+	if (cache.va && (address || page_ref_count(page) == references))
+		__page_frag_cache_drain(virt_to_page(cache.va), cache.pagecnt_bias);
+	while (count--)
+		page_frag_free(used[count]);
+}
+
 static struct kunit_case all_tests[] = {
 	KUNIT_CASE(bulk_array),
 	KUNIT_CASE(bulk_list),
@@ -140,6 +178,7 @@ static struct kunit_case all_tests[] = {
 	KUNIT_CASE_PARAM(get_free_pages_is_refused, order_gen_params),
 	KUNIT_CASE(alloc_pages_exact_is_refused),
 	KUNIT_CASE(page_frag_is_refused),
+	KUNIT_CASE(page_frag_is_refused_of_a_used_cache),
 	{ }
 };
 

@@ -87,6 +87,8 @@ static void few_chunks_of_others(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, drain_cache(&cached, 0));
 	all = fill(&filling);
 	for (i = 0; i < REQUESTS; i++) {
+		/* What reclaim has freed of it meanwhile. */
+		all += fill(&filling);
 		page = alloc_pages_node(FULL, GFP_KERNEL | __GFP_NOWARN | PATCHBED_UNMAPPED, 0);
 		if (!page)
 			break;
@@ -101,7 +103,7 @@ static void few_chunks_of_others(struct kunit *test)
 	kunit_info(test, "node %d full with %lu pages: %u served, %u by others, from %u chunks",
 		   FULL, all, served, others, chunks);
 	KUNIT_EXPECT_EQ(test, served, REQUESTS);
-	KUNIT_EXPECT_GT_MSG(test, others, 0, "the node was not full");
+	KUNIT_EXPECT_GT_MSG(test, others, REQUESTS / 2, "the node was not full");
 	KUNIT_EXPECT_LE_MSG(test, chunks, MOST_CHUNKS, "for %u pages", others);
 }
 

@@ -4,8 +4,11 @@
  * On a kernel without the flag, or without memory failures, it skips.
  *
  * memory_failure() marks a page first, and takes it off its free list a while later. Whoever
- * allocates in between must not get it. Here the mark is all there is.
+ * allocates in between must not get it, and the shrinker must not put it back into the direct map.
+ * Here the mark is all there is.
  */
+#include <linux/err.h>
+#include <linux/fs.h>
 #include <linux/kernel.h>
 #include <linux/list.h>
 #include <linux/mm.h>
@@ -68,8 +71,45 @@ static void marked_is_not_handed_out(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, others, PAGES - 1, "of those beside it");
 }
 
+/* Have all shrinkers give back what they can. */
+static bool drop_slab(void)
+{
+	struct file *file = filp_open("/proc/sys/vm/drop_caches", O_WRONLY, 0);
+	loff_t pos = 0;
+	ssize_t written;
+
+	if (IS_ERR(file))
+		return false;
+	written = kernel_write(file, "2\n", 2, &pos);
+	filp_close(file, NULL);
+	return written == 2;
+}
+
+static void marked_is_not_given_back(struct kunit *test)
+{
+	unsigned int others = 0, seen, i;
+	struct page *page;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
+	page = alloc_unmapped(ORDER, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	__free_pages(page, ORDER);
+	SetPageHWPoison(page + BAD);
+
+	KUNIT_EXPECT_TRUE(test, drop_slab());
+	seen = seen_pages(page + BAD, 0);
+	for (i = 0; i < PAGES; i++)
+		others += i != BAD && seen_pages(page + i, 0);
+
+	make_sound(page + BAD, seen);
+	KUNIT_EXPECT_EQ_MSG(test, seen, 0, "it is in the direct map");
+	KUNIT_EXPECT_EQ_MSG(test, others, PAGES - 1, "of those beside it");
+}
+
 static struct kunit_case all_tests[] = {
 	KUNIT_CASE(marked_is_not_handed_out),
+	KUNIT_CASE(marked_is_not_given_back),
 	{ }
 };
 
