@@ -72,7 +72,7 @@ static void marked_is_not_handed_out(struct kunit *test)
 }
 
 /* Have all shrinkers give back what they can. */
-static bool drop_slab(void)
+static bool shrink_all(void)
 {
 	struct file *file = filp_open("/proc/sys/vm/drop_caches", O_WRONLY, 0);
 	loff_t pos = 0;
@@ -97,7 +97,7 @@ static void marked_is_not_given_back(struct kunit *test)
 	__free_pages(page, ORDER);
 	SetPageHWPoison(page + BAD);
 
-	KUNIT_EXPECT_TRUE(test, drop_slab());
+	KUNIT_EXPECT_TRUE(test, shrink_all());
 	seen = seen_pages(page + BAD, 0);
 	for (i = 0; i < PAGES; i++)
 		others += i != BAD && seen_pages(page + i, 0);
