@@ -398,14 +398,18 @@ def test_an_object_finds_the_header_that_is_in_front_now(project: Project, kept:
     assert bytes_of(again) == bytes_of(built_clean(project)[0])
 
 
+def tell_dependencies(project: Project) -> None:
+    """Have the compiler say what it reads, as kbuild has it."""
+    makefile = project.source / "Makefile"
+    makefile.write_text(makefile.read_text().replace("-Iinclude -c -o", "-MMD -Iinclude -c -o"))
+
+
 INCBIN = """__asm__(".data\\n.incbin \\"init/blob\\"\\n.text");\n"""
 
 
 @pytest.mark.parametrize("place", ["init/main.c", "include/linux/pages.h"])
 def test_ccache_gives_no_object_that_took_in_other_bytes(project: Project, place: str) -> None:
-    makefile = project.source / "Makefile"
-    text = makefile.read_text().replace("-Iinclude -c -o", "-MMD -Iinclude -c -o")
-    makefile.write_text(text)
+    tell_dependencies(project)
     source = project.source / place
     source.write_text(source.read_text() + INCBIN)
     main = project.source / "init/main.c"
@@ -421,8 +425,7 @@ def test_ccache_gives_no_object_that_took_in_other_bytes(project: Project, place
 
 def test_ccache_runs_no_preprocessor_for_what_it_has_not(project: Project) -> None:
     """The compiler tells what it reads: to ask the preprocessor takes half as long again."""
-    makefile = project.source / "Makefile"
-    makefile.write_text(makefile.read_text().replace("-Iinclude -c -o", "-MMD -Iinclude -c -o"))
+    tell_dependencies(project)
     project.pack()
     project.obtain()
     assert counted(project, "preprocessed_cache_miss") == 0

@@ -96,8 +96,8 @@ def test_makes_argv() -> None:
     assert argv[:5] == ["nice", "-n", "5", "make", "-C"]
     assert argv[5:7] == ["/c/linux", "O=build"]
     assert {"HOSTCC=ccache gcc", "ARCH=x86", "-j3", "vmlinux"} <= set(argv)
-    (compiler,) = (word for word in argv if word.startswith("CC="))
-    assert compiler.startswith("CC=env PWD=/proc/self/cwd ") and compiler.endswith("ccache gcc")
+    depend = "$(if $(filter %.c,$<),$(if $(findstring incbin,$(file <$<)),,CCACHE_DEPEND=1 ))"
+    assert f"CC=env PWD=/proc/self/cwd {depend}ccache gcc" in argv
     plain = make_argv(
         Path("/c/linux/build"), ["vmlinux"], compiler="clang", ccache=False, jobs=1, niceness=0
     )
