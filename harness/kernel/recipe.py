@@ -19,8 +19,9 @@ USUAL_STEPS = 1650
 _CCACHE_SIZE = "10G"
 # Expanded by make for each object. In depend mode ccache learns from the compiler's own -MMD which
 # headers an object was made from, and runs no preprocessor first, which takes 0.4 times as long
-# as to compile. What .incbin takes in is not among them, and there are assembler's macros: only C
-# sources without it. The host's programs use system headers, which -MMD leaves out.
+# as to compile. That list lacks what .incbin takes in, and the sources in assembler may do so by a
+# macro: it is for C sources alone, and only those without the word. The host's programs use system
+# headers, which -MMD leaves out.
 _DEPEND = "$(if $(filter %.c,$<),$(if $(findstring incbin,$(file <$<)),,CCACHE_DEPEND=1 ))"
 
 

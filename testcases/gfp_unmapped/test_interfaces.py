@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from harness.guest.guest import Guest
 from harness.measure.directmap import OutsideView
+from harness.testing.cgroup import Cgroup
 from harness.testing.checks import Checks
 from harness.testing.counters import Counters
 from harness.testing.judging import Judge
-from harness.testing.oracle import FOLDER, ONE_CPU, PAGE_SIZE, CommandFailed, Oracle, must
+from harness.testing.oracle import PAGE_SIZE, CommandFailed, Oracle
 from harness.testing.testcase import testcase
 
 COMPOUND_ORDERS = (1, 4, 9)
-GROUP_ROOT = "/dev/patchbed-cgroup"
-GROUP = f"{GROUP_ROOT}/patchbed"
 ACCOUNTED_PAGES = 1024
 ACCOUNTED = ACCOUNTED_PAGES * PAGE_SIZE
 # Chunks this large leave the shell that asks some room when the next one does not fit.
@@ -72,65 +69,44 @@ def test_account(guest: Guest, checks: Checks, oracle: Oracle, judge: Judge) -> 
     Pages asked for with __GFP_ACCOUNT are charged to the group of who asks, the charge goes with
     them, and a limit holds. Ordinary pages show that the group counts.
     """
-    with _group(guest):
-        _hold_in_group(guest, f"hold {ACCOUNTED_PAGES} 0 account")
-        charged = _charge(guest)
+    with Cgroup(guest, "memory") as group:
+        _hold(group, f"hold {ACCOUNTED_PAGES} 0 account")
+        charged = _charge(group)
         oracle.control("release")
         reason = f"{charged} bytes for {ACCOUNTED}"
         checks.check("ordinary pages are charged", _close(charged, ACCOUNTED), reason)
 
-        _hold_in_group(guest, f"hold {ACCOUNTED_PAGES} 0 unmapped account")
-        charged = _charge(guest)
+        _hold(group, f"hold {ACCOUNTED_PAGES} 0 unmapped account")
+        charged = _charge(group)
         reason = f"{charged} bytes for {ACCOUNTED}"
         checks.check("unmapped pages are charged", _close(charged, ACCOUNTED), reason)
         judge.absent("charged pages", oracle.held())
         oracle.control("release")
-        left = _charge(guest)
+        left = _charge(group)
         checks.check("the charge goes with the pages", _close(left, 0), f"{left} bytes stay")
 
-        _check_limit(guest, checks, oracle)
+        _check_limit(group, checks, oracle)
 
 
-def _check_limit(guest: Guest, checks: Checks, oracle: Oracle) -> None:
-    must(guest, f"echo {LIMIT} > {GROUP}/memory.max")
-    command = f"hold {LIMITED_CHUNKS} {LIMITED_ORDER} unmapped account noretry"
-    status = _ask_in_group(guest, command)
+def _check_limit(group: Cgroup, checks: Checks, oracle: Oracle) -> None:
+    group.write("memory.max", str(LIMIT))
+    status = group.ask(f"hold {LIMITED_CHUNKS} {LIMITED_ORDER} unmapped account noretry")
     got = len(oracle.held()) * PAGE_SIZE
     oracle.control("release")
     reason = f"{got} bytes with a limit of {LIMIT}"
     checks.check("a limit holds", status != 0 and got <= LIMIT, reason)
 
 
-@contextmanager
-def _group(guest: Guest) -> Iterator[None]:
-    """Have a memory cgroup GROUP meanwhile."""
-    must(
-        guest,
-        f"mkdir -p {GROUP_ROOT} && mount -t cgroup2 none {GROUP_ROOT} && "
-        f"echo +memory > {GROUP_ROOT}/cgroup.subtree_control && mkdir {GROUP}",
-    )
-    try:
-        yield
-    finally:
-        if guest.death is None:
-            must(guest, f"rmdir {GROUP}; umount {GROUP_ROOT}")
-
-
-def _ask_in_group(guest: Guest, command: str) -> int:
-    """Give the oracle module `command` from within the group; return the status."""
-    script = f"echo $$ > {GROUP}/cgroup.procs && echo {command} > {FOLDER}/control"
-    return guest.run(f"{ONE_CPU} sh -c {shlex.quote(script)}").status
-
-
-def _hold_in_group(guest: Guest, command: str) -> None:
-    status = _ask_in_group(guest, command)
+def _hold(group: Cgroup, command: str) -> None:
+    status = group.ask(command)
     if status != 0:
         raise CommandFailed(f"{command!r} in a memory cgroup: status {status}")
 
 
-def _charge(guest: Guest) -> int:
+def _charge(group: Cgroup) -> int:
     """Return what the kernel has charged to the group for itself, in bytes."""
-    return int(must(guest, f"sed -n 's/^kernel //p' {GROUP}/memory.stat"))
+    (line,) = (one for one in group.read("memory.stat").splitlines() if one.startswith("kernel "))
+    return int(line.removeprefix("kernel "))
 
 
 def _close(charged: int, expected: int) -> bool:

@@ -77,8 +77,10 @@ def skips(run: Ran, variant: str) -> dict[str, str]:
 def test_counters_are_pulled_around_every_testcase_that_ran(default_run: Ran, runs: Path) -> None:
     (folder,) = runs.iterdir()
     for cell in default_run.results["cells"]:
+        # Those that v1 sometimes dies of have no counters after them.
+        died = [(boot["boot"], boot["during"]) for boot in cell["boots"] if boot["explained"]]
         for test in cell["tests"]:
-            if test["outcome"] == "skip":
+            if test["outcome"] == "skip" or (test["boot"], test["test"]) in died:
                 continue
             assert test["counters"] is not None, test["test"]
             assert "direct_map_level2_splits" in test["counters"]["vmstat"]

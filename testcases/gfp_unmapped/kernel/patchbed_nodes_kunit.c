@@ -76,18 +76,17 @@ static unsigned int chunks_of_others(struct list_head *pages)
 static void few_chunks_of_others(struct kunit *test)
 {
 	unsigned int served = 0, others = 0, chunks, i;
+	unsigned long all = 0;
 	LIST_HEAD(cached);
 	LIST_HEAD(filling);
 	LIST_HEAD(taken);
 	struct page *page;
-	unsigned long all;
 
 	if (num_node_state(N_MEMORY) < 2)
 		kunit_skip(test, "needs a second node");
 	KUNIT_ASSERT_TRUE(test, drain_cache(&cached, 0));
-	all = fill(&filling);
 	for (i = 0; i < REQUESTS; i++) {
-		/* What reclaim has freed of it meanwhile. */
+		/* All of it at first, then what reclaim has freed meanwhile. */
 		all += fill(&filling);
 		page = alloc_pages_node(FULL, GFP_KERNEL | __GFP_NOWARN | PATCHBED_UNMAPPED, 0);
 		if (!page)

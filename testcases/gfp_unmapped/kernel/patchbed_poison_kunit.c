@@ -30,6 +30,20 @@ static bool is_among(struct list_head *pages, const struct page *wanted, unsigne
 	return false;
 }
 
+/* A block that is free in the cache, and of which one page is marked. */
+static struct page *free_marked(struct kunit *test)
+{
+	struct page *page;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
+	page = alloc_unmapped(ORDER, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	__free_pages(page, ORDER);
+	SetPageHWPoison(page + BAD);
+	return page;
+}
+
 /* The page is free in the cache again, in whoever's hands it was. */
 static void make_sound(struct page *page, bool handed_out)
 {
@@ -46,14 +60,7 @@ static void marked_is_not_handed_out(struct kunit *test)
 	unsigned int others = 0, i;
 	LIST_HEAD(blocks);
 	LIST_HEAD(pages);
-	struct page *page;
-
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
-		kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
-	page = alloc_unmapped(ORDER, 0);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
-	__free_pages(page, ORDER);
-	SetPageHWPoison(page + BAD);
+	struct page *page = free_marked(test);
 
 	KUNIT_EXPECT_TRUE(test, drain_cache(&blocks, ORDER));
 	in_block = is_among(&blocks, page + BAD, ORDER);
@@ -87,15 +94,8 @@ static bool shrink_all(void)
 
 static void marked_is_not_given_back(struct kunit *test)
 {
+	struct page *page = free_marked(test);
 	unsigned int others = 0, seen, i;
-	struct page *page;
-
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
-		kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
-	page = alloc_unmapped(ORDER, 0);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
-	__free_pages(page, ORDER);
-	SetPageHWPoison(page + BAD);
 
 	KUNIT_EXPECT_TRUE(test, shrink_all());
 	seen = seen_pages(page + BAD, 0);
