@@ -30,8 +30,10 @@ scripts/verify --write             # ... and this page
 A step is done if its run came to an end and nothing that it was done with has changed since: the
 kernels' sources, patches and configurations, the testcases, the harness (`--again` does all).
 After Ctrl-C, a kill or a reboot the next call goes on with the step that was cut short; its kernels
-are in the cache. A run's folder is beside those of `patchbed run`, for `patchbed report`. The exit
-code is 1 if a step has an outcome that is not expected, 3 if the host was in the way.
+are in the cache. Two calls at a time share the machine and the work: a step that one is at, the
+other waits for, and takes over what it found. A run's folder is beside those of `patchbed run`, for
+`patchbed report`. The exit code is 1 if a step has an outcome that is not expected, 3 if the host
+was in the way.
 
 `--write` keeps the results in `verification/found.json` too. A step that was not done on this
 machine has its row from there. The last column says what is no longer as it was then: the *kernels*

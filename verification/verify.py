@@ -18,7 +18,7 @@ from harness.config import Settings, load_settings
 from harness.errors import InfrastructureError, UserError
 from harness.events import Event, Listener, Message
 from harness.kernel.builder import plan_build
-from harness.kernel.cache import Cache, command_name, digest_json
+from harness.kernel.cache import Cache, digest_json
 from harness.kernel.check import check_series
 from harness.kernel.interrupt import terminable
 from harness.kernel.profile import group_profiles
@@ -34,6 +34,7 @@ from harness.results.run_folder import EVENTS
 from harness.run.check_job import CheckRequest, boot_probe
 from verification.child import run_child
 from verification.digest import HARNESS, digest_folders
+from verification.memory import Memory
 from verification.step_result import (
     Done,
     Inputs,
@@ -127,10 +128,9 @@ def main(arguments: argparse.Namespace) -> int:
     setting = Setting(file, load_settings(file), arguments.stress)
     every = _steps(setting, arguments.series)
     chosen = choose(every, arguments.only)
-    cache = Cache(paths.cache())
-    state = cache.root / "verify" / "state.json"
-    with terminable(), cache.hold("verify", command_name(), _waiting), Progress() as progress:
-        done = load_done(state)
+    memory = Memory(Cache(paths.cache()))
+    with terminable(), Progress() as progress:
+        done = memory.load()
         tests = setting.tests()
         if arguments.list:
             sys.stdout.writelines(_listed(chosen, done, setting, tests, progress, arguments.again))
@@ -141,7 +141,8 @@ def main(arguments: argparse.Namespace) -> int:
             for step in chosen
             if arguments.again or not _is_done(done.steps.get(step.name), inputs[step.name])
         ]
-        _work(todo, inputs, done, setting, progress, state)
+        _work(todo, inputs, memory, setting, progress, again=arguments.again)
+        done = memory.load()
         if arguments.write:
             _write(every, done, setting, tests, progress)
     return _report(chosen, done, arguments)
@@ -173,30 +174,35 @@ def _listed(
         yield f"{step.name}: {'done' if known else 'to do'}\n"
 
 
-def _waiting(holder: str) -> None:
-    sys.stderr.write(f"verify: waiting for {holder}\n")
-
-
 def _work(
     todo: Sequence[Step],
     inputs: dict[str, Inputs],
-    done: Done,
+    memory: Memory,
     setting: Setting,
     listen: Listener,
-    state: Path,
+    *,
+    again: bool = False,
 ) -> None:
-    """Do steps, one after the other; each is remembered as soon as it is done."""
-    pace = Pace({name: result.seconds for name, result in done.steps.items()})
+    """Do steps, one after the other; each is remembered as soon as it is done.
+
+    One that another call is at is waited for, and, unless `again`, not done a second time.
+    """
+    pace = Pace({name: result.seconds for name, result in memory.load().steps.items()})
     for number, step in enumerate(todo, start=1):
         left = pace.left([one.name for one in todo[number - 1 :]])
         about = f", about {duration(left)} left" if left else ""
-        _say(listen, f"step {number} of {len(todo)}: {step.name}{about}")
-        result = _do(step, inputs[step.name], setting, listen)
-        done.steps[step.name] = result
-        save_done(state, done)
+        which = f"step {number} of {len(todo)}: {step.name}"
+        _say(listen, f"{which}{about}")
+        with memory.working_on(step.name, lambda holder: _say(listen, f"waiting for {holder}")):
+            known = memory.load().steps.get(step.name)
+            if known and not again and _is_done(known, inputs[step.name]):
+                _say(listen, f"{which}: done by another call")
+                continue
+            result = _do(step, inputs[step.name], setting, listen)
+            memory.keep(result)
         pace.took[step.name] = result.seconds
         words = f"exit code {result.exit_code} after {duration(result.seconds)}"
-        _say(listen, f"step {number} of {len(todo)}: {step.name}: {words}")
+        _say(listen, f"{which}: {words}")
 
 
 @dataclass(frozen=True)

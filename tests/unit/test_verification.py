@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from harness import paths
 from harness.config import Settings
 from harness.errors import InfrastructureError, UserError
-from harness.events import load_event
+from harness.events import Event, Message, load_event
+from harness.kernel.cache import Cache
 from harness.kernel.check import Step as PatchStep
 from harness.kernel.profile import group_profiles
 from harness.kernel.series import list_series
@@ -19,6 +21,7 @@ from harness.report.words import duration
 from harness.results.model import build_results
 from verification import child, mutant_table, mutants, step_table, verify
 from verification.digest import digest_folders
+from verification.memory import Memory
 from verification.step_result import (
     Done,
     Inputs,
@@ -271,11 +274,19 @@ def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> verify.Setting:
     return verify.Setting(tmp_path / "patchbed.toml", Settings(), 4.0)
 
 
-def test_steps_are_remembered_as_they_are_done(tmp_path: Path, setting: verify.Setting) -> None:
-    done, state = Done(), tmp_path / "state.json"
+@pytest.fixture
+def memory(setting: verify.Setting) -> Memory:
+    return Memory(Cache(paths.cache()))
+
+
+def test_steps_are_remembered_as_they_are_done(
+    tmp_path: Path, setting: verify.Setting, memory: Memory
+) -> None:
     inputs = {step.name: INPUTS for step in STEPS}
-    verify._work(STEPS[:1], inputs, done, setting, lambda _: None, state)
-    result = load_done(state).steps["debian-6.1/fast"]
+    memory.keep(a_result("another"))
+    verify._work(STEPS[:1], inputs, memory, setting, lambda _: None)
+    assert memory.load().steps.keys() == {"another", "debian-6.1/fast"}
+    result = memory.load().steps["debian-6.1/fast"]
     assert result.settled
     assert result.inputs == INPUTS
     assert Path(result.folder).parent == tmp_path / "runs"
@@ -284,14 +295,44 @@ def test_steps_are_remembered_as_they_are_done(tmp_path: Path, setting: verify.S
     assert "--variant debian-6.1 --variant debian-6.1+s@v1 --stress 4" in said
 
 
+def test_a_step_that_another_call_is_at_is_not_done_twice(
+    tmp_path: Path, setting: verify.Setting, memory: Memory
+) -> None:
+    inputs = {step.name: INPUTS for step in STEPS}
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "events.jsonl").touch()
+    said: list[str] = []
+    begun = threading.Event()
+
+    def listen(event: Event) -> None:
+        said.append(event.text if isinstance(event, Message) else "")
+        if "waiting for" in said[-1]:
+            begun.set()
+
+    def work() -> None:
+        verify._work(STEPS[:1], inputs, memory, setting, listen)
+
+    other = threading.Thread(target=work)
+    with memory.working_on("debian-6.1/fast", said.append):
+        other.start()
+        assert begun.wait(timeout=30)
+        memory.keep(a_result("debian-6.1/fast", folder=str(others)))
+    other.join(timeout=30)
+    assert not other.is_alive()
+    assert said[-1].endswith("done by another call")
+    assert not list(setting.runs.glob("*"))
+    verify._work(STEPS[:1], inputs, memory, setting, listen, again=True)
+    assert len(list(setting.runs.glob("*"))) == 1
+
+
 def test_a_run_that_does_not_begin_stops_the_verification(
-    tmp_path: Path, setting: verify.Setting, monkeypatch: pytest.MonkeyPatch
+    memory: Memory, setting: verify.Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child, "run_argv", lambda _: [sys.executable, "-c", "raise SystemExit(2)"])
     with pytest.raises(InfrastructureError, match="ended with 2"):
-        verify._work(
-            STEPS[:1], {"debian-6.1/fast": INPUTS}, Done(), setting, lambda _: None, tmp_path / "s"
-        )
+        verify._work(STEPS[:1], {"debian-6.1/fast": INPUTS}, memory, setting, lambda _: None)
+    assert not memory.load().steps
 
 
 def test_a_base_that_is_not_here_leaves_the_others_what_they_are(
