@@ -22,9 +22,13 @@ class Memory:
 
     def keep(self, result: StepResult) -> None:
         """Remember a step's result, and leave what others remember of other steps."""
-        with self._cache.hold("verify-state", command_name(), lambda _: None):
+        with self.alone():
             known = self.load().steps
             save_done(self._file, Done(steps={**known, result.step: result}))
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Have what is remembered to oneself, to read it and to write what comes of it."""
+        return self._cache.hold("verify-state", command_name(), lambda _: None)
 
     def working_on(self, step: str, waiting: Waiting) -> AbstractContextManager[None]:
         """Have the step called `step` to oneself; `waiting` is told who has it otherwise."""

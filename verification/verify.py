@@ -142,10 +142,10 @@ def main(arguments: argparse.Namespace) -> int:
             if arguments.again or not _is_done(done.steps.get(step.name), inputs[step.name])
         ]
         _work(todo, inputs, memory, setting, progress, again=arguments.again)
-        done = memory.load()
         if arguments.write:
-            _write(every, done, setting, tests, progress)
-    return _report(chosen, done, arguments)
+            with memory.alone():
+                _write(every, memory.load(), setting, tests, progress)
+    return _report(chosen, memory.load(), arguments)
 
 
 def _steps(setting: Setting, series: str) -> list[Step]:
@@ -195,7 +195,7 @@ def _work(
         _say(listen, f"{which}{about}")
         with memory.working_on(step.name, lambda holder: _say(listen, f"waiting for {holder}")):
             known = memory.load().steps.get(step.name)
-            if known and not again and _is_done(known, inputs[step.name]):
+            if not again and _is_done(known, inputs[step.name]):
                 _say(listen, f"{which}: done by another call")
                 continue
             result = _do(step, inputs[step.name], setting, listen)

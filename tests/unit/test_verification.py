@@ -295,6 +295,16 @@ def test_steps_are_remembered_as_they_are_done(
     assert "--variant debian-6.1 --variant debian-6.1+s@v1 --stress 4" in said
 
 
+def test_calls_at_the_same_time_forget_nothing_of_each_other(memory: Memory) -> None:
+    names = [f"step-{number}" for number in range(16)]
+    calls = [threading.Thread(target=memory.keep, args=[a_result(name)]) for name in names]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join(timeout=30)
+    assert memory.load().steps.keys() == set(names)
+
+
 def test_a_step_that_another_call_is_at_is_not_done_twice(
     tmp_path: Path, setting: verify.Setting, memory: Memory
 ) -> None:
