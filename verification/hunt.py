@@ -52,6 +52,7 @@ class Hunter:
         self._listen = listen
         self._everything = everything
         self._control = laboratory.inputs(series, None)
+        self._tests = laboratory.tests()
         laboratory.write(series, None)
 
     def build(self, mutant: Mutant, profile: str) -> None:
@@ -73,12 +74,21 @@ class Hunter:
                 self._run(mutant, rest, found)
         except BuildError as error:
             why = "; ".join([error.message, *error.lines[:2]])
-            return self._note(Verdict(mutant=mutant.name, inputs=inputs, fate=Fate.BROKEN, why=why))
+            broken = Verdict(
+                mutant=mutant.name, inputs=inputs, tests=self._tests, fate=Fate.BROKEN, why=why
+            )
+            return self._note(broken)
         except InfrastructureError as error:
             found.trouble = error.message
+        killers = {selection_of(kill.test) for kill in found.kills}
         verdict = Verdict(
             mutant=mutant.name,
             inputs=inputs,
+            tests={
+                test: digest
+                for test, digest in self._tests.items()
+                if not killers or test in killers
+            },
             fate=fate_of(len(found.kills), found.ran, found.trouble),
             kills=found.kills,
             named=named,
@@ -127,18 +137,19 @@ class Hunter:
     def _confirm(self, kill: Kill) -> list[Kill]:
         """Return `kill` if the series itself passes that testcase, which is tried if need be."""
         control = self._state.control.setdefault(f"{self._control}/{kill.profile}", {})
+        digest = self._tests.get(selection_of(kill.test), "")
 
         def take(event: Event) -> bool:
             self._listen(event)
             if isinstance(event, TestFinished) and not event.outcome.infrastructure:
-                control[event.test] = event.outcome
+                control[f"{digest}/{event.test}"] = event.outcome
             return True
 
-        if kill.test not in control:
+        if f"{digest}/{kill.test}" not in control:
             self._laboratory.build_series(kill.profile, self._listen)
             self._child(None, kill.profile, selection_of(kill.test), take)
             save_state(self._laboratory.state, self._state)
-        return confirmed([kill], control)
+        return confirmed(kill, control.get(f"{digest}/{kill.test}"))
 
     def _child(self, mutant: Mutant | None, profile: str, selection: str, wants: Wants) -> None:
         """Run testcases with a mutant, or with the series alone."""

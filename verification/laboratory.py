@@ -27,6 +27,7 @@ from harness.kernel.request import Request, Where
 from harness.kernel.series import FILE_NAME, Series, load_series_file
 from harness.kernel.trees import RECORD, hold_tree
 from harness.kernel.variant import Variant
+from verification.dependence import digest_testcases
 from verification.digest import digest_folders
 from verification.mutant import Mutant
 
@@ -155,7 +156,7 @@ class Laboratory:
             discard(kernel.folder, later=True)
 
     def inputs(self, series: Series, mutant: Mutant | None) -> str:
-        """Return a digest of all that decides what becomes of a mutant, but for the harness."""
+        """Return a digest of all that a mutant's kernel is made of."""
         facts = load_series_file(series.name, series.version, self._places.series)
         return digest_json(
             {
@@ -163,10 +164,13 @@ class Laboratory:
                 "series": series.patchset_hash(),
                 "facts": facts.model_dump(mode="json", exclude={"patchset_hash"}),
                 "mutant": mutant.patch.read_text(encoding="utf-8") if mutant else "",
-                "testcases": digest_folders([self._places.testcases]),
                 "config": digest_folders([paths.KERNEL_CONFIG]),
             }
         )
+
+    def tests(self) -> dict[str, str]:
+        """Return digests of what each testcase depends on, but for the harness, by its id."""
+        return digest_testcases(self._places.testcases)
 
     def close(self) -> None:
         """Remove everything, also what is known of mutants."""

@@ -14,7 +14,7 @@ class Memory:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._file = cache.root / "verify" / "state.json"
+        self._file = cache.root / "verify" / "steps.json"
 
     def load(self) -> Done:
         """Return what is remembered by now."""

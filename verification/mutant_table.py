@@ -25,11 +25,11 @@ scripts/mutants --build-only     # the kernels, for a machine that has something
 scripts/mutants --write          # ... and this page
 ```
 
-A verdict stands as long as the patches, the testcases and the kernel configuration are the same
-(`--again` forgets those asked for), so that a call that was interrupted goes on where it was. The
-testcases that a mutant's header names run first; the others only if none of them kills it. The exit
-code is 1 if one survives or does not compile, 3 if the host was in the way. Everything it keeps is
-in the cache's folder `mutants`, and `--clean` removes that.
+A verdict stands as long as the patches, the kernel configuration and the testcases that killed the
+mutant are the same (`--again` forgets those asked for), so that a call that was interrupted goes on
+where it was. The testcases that a mutant's header names run first; the others only if none of them
+kills it. The exit code is 1 if one survives or does not compile, 3 if the host was in the way.
+Everything it keeps is in the cache's folder `mutants`, and `--clean` removes that.
 
 A new mutant is a mail as of `git format-patch`, with two headers more:
 
@@ -39,7 +39,7 @@ A new mutant is a mail as of `git format-patch`, with two headers more:
 | `Profile` | the profiles to run them in, `fast` if left out: `fast, debug` |
 
 `--write` keeps the verdicts in `verification/verdicts.json` too, and takes those from there that
-were not found on this machine. One with a star was found before the patches, the testcases or the
+were not found on this machine. One with a star was found before the patches, those testcases or the
 kernel configuration became what they are now.
 
 Seconds are those of the call that came to the verdict. A kernel that was there already took none,
@@ -50,15 +50,22 @@ more than this.
 
 
 def document(
-    mutants: Sequence[Mutant], verdicts: Mapping[str, Verdict], inputs: Mapping[str, str]
+    mutants: Sequence[Mutant],
+    verdicts: Mapping[str, Verdict],
+    inputs: Mapping[str, str],
+    tests: Mapping[str, str],
 ) -> str:
     """Return docs/mutants.md; a mutant without a verdict has a row that says so.
 
-    `inputs` are what each would be hunted with now; a verdict that had others gets a star.
+    `inputs` are what each would be hunted with now, and `tests` the testcases; a verdict that rests
+    on others gets a star.
     """
     fates = Counter(verdict.fate for verdict in verdicts.values())
     told = ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
-    rows = [_row(mutant, verdicts.get(mutant.name), inputs.get(mutant.name)) for mutant in mutants]
+    rows = [
+        _row(mutant, verdicts.get(mutant.name), inputs.get(mutant.name, ""), tests)
+        for mutant in mutants
+    ]
     table = [
         "| mutant | what is broken | seen by | seconds to build | to run |",
         "| --- | --- | --- | ---: | ---: |",
@@ -67,12 +74,12 @@ def document(
     return f"{_HEAD}## {len(mutants)} mutants: {told or 'none run'}\n\n" + "\n".join(table) + "\n"
 
 
-def _row(mutant: Mutant, verdict: Verdict | None, inputs: str | None) -> str:
+def _row(mutant: Mutant, verdict: Verdict | None, inputs: str, tests: Mapping[str, str]) -> str:
     words = mutant.words.replace("|", "\\|")
     if verdict is None:
         return f"| `{mutant.name}` | {words} | not run | | |"
     seconds = f"{verdict.build_seconds:.0f} | {verdict.run_seconds:.0f}"
-    star = "" if verdict.inputs == inputs else " *"
+    star = "" if verdict.stands(inputs, tests) else " *"
     return f"| `{mutant.name}`{star} | {words} | {_killers(verdict, mark='`')} | {seconds} |"
 
 

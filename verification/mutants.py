@@ -74,11 +74,12 @@ def main(arguments: argparse.Namespace) -> int:
         state = load_state(laboratory.state)
         if arguments.again:
             state = forget(state, [mutant.name for mutant in mutants])
+        tests = laboratory.tests()
         # Profile by profile: of the trees that builds begin from few are kept.
         todo = [
             mutant
             for mutant in sorted(mutants, key=lambda mutant: mutant.profiles)
-            if not _known(laboratory, series, state, mutant, everything=arguments.all)
+            if not _known(laboratory, series, state, mutant, tests, everything=arguments.all)
         ]
         with _progress() as listen:
             hunter = Hunter(laboratory, series, state, listen, everything=arguments.all)
@@ -104,11 +105,17 @@ def _laboratory(variant: str, shared: Path) -> tuple[Laboratory, Series]:
 
 
 def _known(
-    laboratory: Laboratory, series: Series, state: State, mutant: Mutant, *, everything: bool
+    laboratory: Laboratory,
+    series: Series,
+    state: State,
+    mutant: Mutant,
+    tests: dict[str, str],
+    *,
+    everything: bool,
 ) -> bool:
     """Whether a mutant's verdict still stands and says enough."""
     verdict = state.verdicts.get(mutant.name)
-    if verdict is None or verdict.inputs != laboratory.inputs(series, mutant):
+    if verdict is None or not verdict.stands(laboratory.inputs(series, mutant), tests):
         return False
     return verdict.settled and not (everything and verdict.named)
 
@@ -184,4 +191,4 @@ def _write(laboratory: Laboratory, series: Series, state: State) -> None:
     }
     now = {mutant.name: laboratory.inputs(series, mutant) for mutant in everyone}
     save_state(RECORD, State(verdicts=verdicts))
-    DOCUMENT.write_text(document(everyone, verdicts, now), encoding="utf-8")
+    DOCUMENT.write_text(document(everyone, verdicts, now, laboratory.tests()), encoding="utf-8")

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from harness.events import CellStarted, Event, RunStarted, TestsCollected
 from harness.files import replace_text
 from harness.kernel.check import Step as PatchStep
 from harness.outcomes import ExitCode, Outcome
 from harness.results.run_folder import EVENTS
 from harness.results.schema import Results
+from verification.dependence import stale
 
 
 class _Model(BaseModel):
@@ -35,17 +37,29 @@ class Inputs(_Model):
     """Digests of what a step is done with.
 
     `kernels` is of the sources, the patches and the configurations, with the known issues; `tests`
-    of the testcases and the harness, with the storms' length.
+    are of what each testcase depends on, by its id, with the harness and the storms' length. A walk
+    along patches has none of these.
     """
 
     kernels: str
-    tests: str
+    tests: dict[str, str] = {}
+
+    def stale(self, now: Inputs) -> list[str]:
+        """Return the testcases to be run again for `now`.
+
+        It is all of them where the kernels differ, or a testcase has gone that was counted.
+        """
+        if self.kernels != now.kernels or not self.tests.keys() <= now.tests.keys():
+            return list(now.tests)
+        return stale(self.tests, now.tests)
 
 
 class StepResult(_Model):
     """What a step came to, done with `inputs`, in the run at `folder`.
 
-    A walk along patches is no run: it has no folder, and its outcomes count patches.
+    `later` are the folders of runs of some of its testcases since, which count in the place of the
+    same ones before. A walk along patches is no run: it has no folder, and its outcomes count
+    patches.
     """
 
     step: str
@@ -55,12 +69,18 @@ class StepResult(_Model):
     seconds: float
     day: str = ""
     variants: list[VariantResult] = []
+    later: list[str] = []
+
+    @property
+    def folders(self) -> list[str]:
+        """All runs that it is made of, in their order."""
+        return [self.folder, *self.later] if self.folder else []
 
     @property
     def settled(self) -> bool:
-        """Whether it came to its end, and the run, if any, is still there to be looked at."""
+        """Whether it came to its end, and its runs, if any, are still there to be looked at."""
         whole = self.exit_code in (ExitCode.OK, ExitCode.FAILURE, ExitCode.NOTHING_RAN)
-        return whole and (not self.folder or (Path(self.folder) / EVENTS).is_file())
+        return whole and all((Path(folder) / EVENTS).is_file() for folder in self.folders)
 
 
 class Done(_Model):
@@ -85,7 +105,12 @@ def save_done(path: Path, done: Done) -> None:
 def recorded(record: Done, done: Done) -> Done:
     """Return `record` with what was settled here in its place, and no places of this machine."""
     here = {
-        name: result.model_copy(update={"folder": Path(result.folder).name})
+        name: result.model_copy(
+            update={
+                "folder": Path(result.folder).name,
+                "later": [Path(folder).name for folder in result.later],
+            }
+        )
         for name, result in done.steps.items()
         if result.settled
     }
@@ -95,8 +120,21 @@ def recorded(record: Done, done: Done) -> Done:
 def changed(result: StepResult, inputs: Inputs) -> list[str]:
     """Return what of a step's inputs is no longer what the result was found with, in words."""
     was = result.inputs
-    parts = [("kernels", was.kernels, inputs.kernels), ("tests", was.tests, inputs.tests)]
-    return [what for what, then, now in parts if then != now]
+    words = ["kernels"] if was.kernels != inputs.kernels else []
+    if was.tests != inputs.tests:
+        count, total = len(stale(was.tests, inputs.tests)), len(inputs.tests)
+        words.append("tests" if count in (0, total) else f"{count} of {total} tests")
+    return words
+
+
+def joined(runs: Sequence[Iterable[Event]]) -> list[Event]:
+    """Return the events of a run with those of later ones, of some of its testcases, added.
+
+    `build_results` makes one result of them, in which the last outcome of a testcase counts.
+    """
+    whole, *parts = runs
+    begins = (RunStarted, CellStarted, TestsCollected)
+    return [*whole, *(event for part in parts for event in part if not isinstance(event, begins))]
 
 
 def variant_results(results: Results) -> list[VariantResult]:

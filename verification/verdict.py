@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -38,12 +38,14 @@ class Kill(_Model):
 class Verdict(_Model):
     """What became of one mutant; `build_seconds` and `run_seconds` are all of its profiles'.
 
-    `inputs` is what it was found with, `named` whether those testcases alone ran that its header
-    names, `why` tells more of a broken or unknown one.
+    `inputs` is a digest of the kernel that it was found with, and `tests` are those of the
+    testcases that it rests on: of those that killed it, or of all. `named` tells whether those
+    testcases alone ran that its header names, `why` more of a broken or unknown one.
     """
 
     mutant: str
     inputs: str
+    tests: dict[str, str] = {}
     fate: Fate
     kills: list[Kill] = []
     named: bool = True
@@ -55,6 +57,12 @@ class Verdict(_Model):
     def settled(self) -> bool:
         """Whether there is nothing to be tried once more."""
         return self.fate in (Fate.KILLED, Fate.SURVIVED)
+
+    def stands(self, inputs: str, tests: Mapping[str, str]) -> bool:
+        """Whether it is still what would be found with `inputs` and the testcases `tests`."""
+        if self.fate is Fate.KILLED:
+            tests = {test: digest for test, digest in tests.items() if test in self.tests}
+        return self.inputs == inputs and self.tests == tests
 
     def summary(self) -> str:
         """Return a line about it."""
@@ -70,7 +78,7 @@ class State(_Model):
     """All that is remembered: verdicts by mutant, and what the series itself does.
 
     `control` has, by the inputs and the profile, the outcome of each testcase that ran with the
-    series alone.
+    series alone, by its digest and its id.
     """
 
     verdicts: dict[str, Verdict] = {}
@@ -109,9 +117,9 @@ def tells(outcome: Outcome) -> bool:
     )
 
 
-def confirmed(kills: Sequence[Kill], control: dict[str, Outcome]) -> list[Kill]:
-    """Return those of `kills` whose testcase ends as expected without the mutant."""
-    return [kill for kill in kills if kill.test in control and control[kill.test].expected]
+def confirmed(kill: Kill, control: Outcome | None) -> list[Kill]:
+    """Return `kill` if its testcase ends as expected without the mutant, as `control`."""
+    return [kill] if control is not None and control.expected else []
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:

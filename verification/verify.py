@@ -33,6 +33,7 @@ from harness.results.model import build_results
 from harness.results.run_folder import EVENTS
 from harness.run.check_job import CheckRequest, boot_probe
 from verification.child import run_child
+from verification.dependence import digest_testcases
 from verification.digest import HARNESS, digest_folders
 from verification.memory import Memory
 from verification.step_result import (
@@ -40,6 +41,7 @@ from verification.step_result import (
     Inputs,
     StepResult,
     VariantResult,
+    joined,
     load_done,
     overall,
     patches_result,
@@ -90,16 +92,16 @@ class Setting:
     def runs(self) -> Path:
         return self.file.resolve().parent / "runs"
 
-    def tests(self) -> str:
-        """Return a digest of what all steps depend on."""
+    def tests(self) -> dict[str, str]:
+        """Return digests of what each testcase depends on, by its id."""
         testcases = self.file.resolve().parent / self.settings.paths.testcases
-        return digest_json([digest_folders([testcases, *HARNESS]), self.stress])
+        return digest_testcases(testcases, digest_json([digest_folders(HARNESS), self.stress]))
 
     @property
     def where(self) -> Where:
         return Where(series=self.series, bases=self.settings.bases)
 
-    def inputs(self, step: Step, tests: str, listen: Listener) -> Inputs:
+    def inputs(self, step: Step, tests: dict[str, str], listen: Listener) -> Inputs:
         """Return digests of all that decides what a step finds; `tests` is what `tests` gave.
 
         No testcase looks at the kernels between two patches: those need no more than to boot.
@@ -112,7 +114,7 @@ class Setting:
             issues = request.series.facts.model_dump(mode="json") if request.series else {}
             kernels.append([request.inputs(), {} if step.patches else issues])
         if step.patches:
-            return Inputs(kernels=digest_json([kernels, step.profiles, step.config]), tests="")
+            return Inputs(kernels=digest_json([kernels, step.profiles, step.config]))
         return Inputs(kernels=digest_json([kernels, step.profiles]), tests=tests)
 
 
@@ -161,7 +163,12 @@ def _is_done(result: StepResult | None, inputs: Inputs) -> bool:
 
 
 def _listed(
-    steps: Sequence[Step], done: Done, setting: Setting, tests: str, listen: Listener, again: bool
+    steps: Sequence[Step],
+    done: Done,
+    setting: Setting,
+    tests: dict[str, str],
+    listen: Listener,
+    again: bool,
 ) -> Iterator[str]:
     """Yield a line on each step: whether it is to be done, or why it can't be here."""
     for step in steps:
@@ -170,8 +177,24 @@ def _listed(
         except UserError as error:
             yield f"{step.name}: not possible here: {error.message}\n"
             continue
-        known = not again and _is_done(done.steps.get(step.name), inputs)
-        yield f"{step.name}: {'done' if known else 'to do'}\n"
+        result = None if again else done.steps.get(step.name)
+        if _is_done(result, inputs):
+            yield f"{step.name}: done\n"
+        else:
+            part = some_tests(result, inputs)
+            yield f"{step.name}: to do{_told(part, inputs)}\n"
+
+
+def some_tests(result: StepResult | None, inputs: Inputs) -> list[str]:
+    """Return the testcases that it takes to bring a result up to date, [] for the whole step."""
+    if result is None or not result.settled or not result.folder:
+        return []
+    tests = result.inputs.stale(inputs)
+    return [] if len(tests) == len(inputs.tests) else tests
+
+
+def _told(part: Sequence[str], inputs: Inputs) -> str:
+    return f" ({len(part)} of {len(inputs.tests)} testcases)" if part else ""
 
 
 def _work(
@@ -193,12 +216,13 @@ def _work(
         about = f", about {duration(left)} left" if left else ""
         which = f"step {number} of {len(todo)}: {step.name}"
         _say(listen, f"{which}{about}")
+        now = inputs[step.name]
         with memory.working_on(step.name, lambda holder: _say(listen, f"waiting for {holder}")):
             known = memory.load().steps.get(step.name)
-            if not again and _is_done(known, inputs[step.name]):
+            if not again and _is_done(known, now):
                 _say(listen, f"{which}: done by another call")
                 continue
-            result = _do(step, inputs[step.name], setting, listen)
+            result = _do(step, now, setting, listen, None if again else known)
             memory.keep(result)
         pace.took[step.name] = result.seconds
         words = f"exit code {result.exit_code} after {duration(result.seconds)}"
@@ -223,26 +247,42 @@ def _say(listen: Listener, text: str) -> None:
     listen(Message(level="info", text=text))
 
 
-def _do(step: Step, inputs: Inputs, setting: Setting, listen: Listener) -> StepResult:
-    """Do one step."""
+def _do(
+    step: Step,
+    inputs: Inputs,
+    setting: Setting,
+    listen: Listener,
+    known: StepResult | None = None,
+) -> StepResult:
+    """Do one step, or of one that is `known` what it takes to bring that up to date."""
     start = time.monotonic()
-    found = (_walk if step.patches else _run)(step, setting, listen)
+    tests = some_tests(known, inputs)
+    earlier = known if tests else None
+    if step.patches:
+        found = _walk(step, setting, listen)
+    else:
+        if tests:
+            _say(listen, f"{step.name}{_told(tests, inputs)}")
+        found = _run(step, setting, listen, tests, earlier.folders if earlier else [])
+    seconds = time.monotonic() - start + (earlier.seconds if earlier else 0.0)
+    whole, *later = found.folders or [""]
     return StepResult(
         step=step.name,
         inputs=inputs,
-        folder=found.folder,
+        folder=whole,
         exit_code=found.exit_code,
-        seconds=round(time.monotonic() - start, 1),
+        seconds=round(seconds, 1),
         day=f"{datetime.now(UTC):%Y-%m-%d}",
         variants=found.variants,
+        later=later,
     )
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What a step found, in the run at `folder` if it was one."""
+    """What a step found, in the runs at `folders` if it was any."""
 
-    folder: str
+    folders: list[str]
     exit_code: int
     variants: list[VariantResult]
 
@@ -260,16 +300,20 @@ def _walk(step: Step, setting: Setting, listen: Listener) -> _Found:
         config=step.config,
     )
     result = patches_result(variant, found)
-    return _Found("", ExitCode.FAILURE if result.unexpected else ExitCode.OK, [result])
+    return _Found([], ExitCode.FAILURE if result.unexpected else ExitCode.OK, [result])
 
 
-def _run(step: Step, setting: Setting, listen: Listener) -> _Found:
-    """Run the catalogue."""
+def _run(
+    step: Step, setting: Setting, listen: Listener, tests: Sequence[str], earlier: Sequence[str]
+) -> _Found:
+    """Run the catalogue, or those `tests` of it whose results replace those of `earlier` runs."""
     options = ["--config", str(setting.file), "--profile", ",".join(step.profiles)]
     for variant in step.variants:
         options += ["--variant", variant]
     if setting.stress != 1.0:
         options += ["--stress", f"{setting.stress:g}"]
+    if tests:
+        options += ["-k", " or ".join(tests)]
 
     def take(event: Event) -> bool:
         listen(event)
@@ -281,12 +325,21 @@ def _run(step: Step, setting: Setting, listen: Listener) -> _Found:
         raise InfrastructureError(
             Outcome.INFRA_WORKER, f"`patchbed run` ended with {ended.code}", hint=f"see {log}"
         )
-    results = build_results(read_events(ended.folder / EVENTS))
-    return _Found(str(ended.folder), ended.code, variant_results(results))
+    folders = [*earlier, str(ended.folder)]
+    events = joined([read_events(Path(folder) / EVENTS) for folder in folders])
+    found = variant_results(build_results(events))
+    return _Found(folders, code_of(ended.code, found) if earlier else ended.code, found)
+
+
+def code_of(last: int, found: Sequence[VariantResult]) -> int:
+    """Return the exit code of runs of which the last one ended with `last`."""
+    if last not in (ExitCode.OK, ExitCode.FAILURE, ExitCode.NOTHING_RAN):
+        return last
+    return ExitCode.FAILURE if any(one.unexpected for one in found) else ExitCode.OK
 
 
 def _write(
-    every: Sequence[Step], done: Done, setting: Setting, tests: str, listen: Listener
+    every: Sequence[Step], done: Done, setting: Setting, tests: dict[str, str], listen: Listener
 ) -> None:
     """Write the document, and what it is made of."""
     record = recorded(load_done(RECORD), done)

@@ -191,10 +191,32 @@ def test_what_may_be_a_kill(outcome: Outcome, *, may: bool) -> None:
     assert tells(outcome) is may
 
 
-def test_a_kill_is_one_only_if_the_series_passes() -> None:
-    kills = [Kill(test=name, profile="fast", outcome=Outcome.FAIL) for name in ("a", "b", "c", "d")]
-    control = {"a": Outcome.PASS, "b": Outcome.FAIL, "c": Outcome.XFAIL}
-    assert [kill.test for kill in confirmed(kills, control)] == ["a", "c"]
+@pytest.mark.parametrize(
+    ("control", "counts"),
+    [(Outcome.PASS, True), (Outcome.FAIL, False), (Outcome.XFAIL, True), (None, False)],
+)
+def test_a_kill_is_one_only_if_the_series_passes(control: Outcome | None, *, counts: bool) -> None:
+    kill = Kill(test="a", profile="fast", outcome=Outcome.FAIL)
+    assert confirmed(kill, control) == ([kill] if counts else [])
+
+
+@pytest.mark.parametrize(
+    ("fate", "inputs", "tests", "stands"),
+    [
+        (Fate.KILLED, "i", {"a": "1", "b": "1"}, True),
+        (Fate.KILLED, "i", {"a": "1", "b": "2"}, True),
+        (Fate.KILLED, "i", {"a": "2", "b": "1"}, False),
+        (Fate.KILLED, "i", {"b": "1"}, False),
+        (Fate.KILLED, "i2", {"a": "1", "b": "1"}, False),
+        (Fate.SURVIVED, "i", {"a": "1"}, True),
+        (Fate.SURVIVED, "i", {"a": "1", "b": "1"}, False),
+    ],
+)
+def test_a_verdict_stands_as_long_as_what_it_rests_on(
+    fate: Fate, inputs: str, tests: dict[str, str], *, stands: bool
+) -> None:
+    verdict = a_verdict("m", fate).model_copy(update={"tests": {"a": "1"}})
+    assert verdict.stands(inputs, tests) is stands
 
 
 def test_a_fate() -> None:
@@ -231,7 +253,7 @@ def test_the_table_names_every_mutant() -> None:
         "two": a_verdict("two", Fate.BROKEN, "a|b does not apply"),
     }
     inputs = {name: verdict.inputs for name, verdict in verdicts.items()}
-    text = mutant_table.document(mutants, verdicts, inputs)
+    text = mutant_table.document(mutants, verdicts, inputs, {})
     assert "## 3 mutants: 1 broken, 1 killed" in text
     assert "| `one` | It is gone. | `gfp_unmapped/U1-absence` (fast, fail) | 0 | 12 |" in text
     assert "BROKEN: a\\|b does not apply" in text
@@ -241,7 +263,7 @@ def test_the_table_names_every_mutant() -> None:
 
 def test_a_verdict_of_other_inputs_has_a_star() -> None:
     verdicts = {"one": a_verdict("one", Fate.KILLED)}
-    text = mutant_table.document([a_mutant("one")], verdicts, {"one": "others"})
+    text = mutant_table.document([a_mutant("one")], verdicts, {"one": "others"}, {})
     assert "| `one` * | It is gone. |" in text
 
 
@@ -308,6 +330,9 @@ class NoBuilds(Laboratory):
     def inputs(self, series: Series, mutant: Mutant | None) -> str:
         return mutant.name if mutant else "series"
 
+    def tests(self) -> dict[str, str]:
+        return {"a/U1-x": "x", "a/U1-y": "y", "a/U1-z": "z"}
+
 
 @pytest.fixture
 def hunter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hunter:
@@ -352,12 +377,14 @@ def test_a_mutant_is_killed_by_what_its_series_passes(
     assert len(patches) == len(series.patches) + 1
     assert {patch.suffix for patch in patches} == {".patch"}
     assert load_state(tmp_path / "lab/state.json").verdicts["one"] == verdict
+    assert verdict.tests == {"a/U1-y": "y"}
 
 
 def test_a_mutant_survives_when_all_passes(tmp_path: Path, hunter: Hunter) -> None:
     (tmp_path / "one").write_text(finished("one", "a/U1-x", "pass"), encoding="utf-8")
     verdict = hunter.hunt(the_mutant(tmp_path))
     assert verdict.fate is Fate.SURVIVED
+    assert verdict.tests.keys() == {"a/U1-x", "a/U1-y", "a/U1-z"}
     assert not verdict.named
     # Named and others, in each of two profiles.
     assert len(list((tmp_path / "lab/runs/one").glob("2026*"))) == 4

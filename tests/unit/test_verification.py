@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import json
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,7 @@ from verification.step_result import (
 from verification.steps import PROFILES, Step, choose, make_patch_steps, make_steps
 
 RECORDED = Path(__file__).parent / "data" / "recorded-events.jsonl"
-INPUTS = Inputs(kernels="k", tests="t")
+INPUTS = Inputs(kernels="k", tests={"a/U1-x": "t", "a/U2-y": "t"})
 STEPS = [
     Step("debian-6.1", ("fast",), ("debian-6.1", "debian-6.1+s@v1")),
     Step("debian-6.1", ("wide", "numa"), ("debian-6.1",)),
@@ -221,9 +223,12 @@ def test_the_table_has_a_row_for_every_variant() -> None:
 @pytest.mark.parametrize(
     ("now", "told"),
     [
-        (Inputs(kernels="k2", tests="t"), "kernels"),
-        (Inputs(kernels="k", tests="t2"), "tests"),
-        (Inputs(kernels="k2", tests="t2"), "kernels, tests"),
+        (Inputs(kernels="k2", tests=INPUTS.tests), "kernels"),
+        (Inputs(kernels="k", tests=dict.fromkeys(INPUTS.tests, "t2")), "tests"),
+        (Inputs(kernels="k2", tests={"a/U3-z": "t"}), "kernels, tests"),
+        (Inputs(kernels="k", tests=INPUTS.tests | {"a/U2-y": "t2"}), "1 of 2 tests"),
+        (Inputs(kernels="k", tests=INPUTS.tests | {"a/U3-z": "t"}), "1 of 3 tests"),
+        (Inputs(kernels="k", tests={"a/U1-x": "t"}), "tests"),
     ],
 )
 def test_a_row_says_what_has_changed_since(now: Inputs, told: str) -> None:
@@ -295,6 +300,81 @@ def test_steps_are_remembered_as_they_are_done(
     assert "--variant debian-6.1 --variant debian-6.1+s@v1 --stress 4" in said
 
 
+def an_event(kind: str, **facts: object) -> str:
+    return json.dumps({"type": kind, "time": "2026-01-01T00:00:00Z", **facts})
+
+
+def a_run(runs: Path, number: int, outcomes: dict[str, str]) -> Path:
+    """Make a run's folder with testcases of one cell."""
+    cell = "debian-6.1/fast/q35-4g"
+    begun = json.loads(RECORDED.read_text(encoding="utf-8").splitlines()[0])
+    lines = [
+        json.dumps({**begun, "variants": ["debian-6.1"], "profiles": ["fast"], "kernels": []}),
+        an_event("build-finished", variant="debian-6.1", profile="fast", outcome="pass"),
+        an_event("cell-started", cell=cell, variant="debian-6.1", profile="fast", machine="q35-4g"),
+        *(
+            an_event("test-finished", cell=cell, boot=1, test=test, outcome=outcome)
+            for test, outcome in outcomes.items()
+        ),
+        an_event("cell-finished", cell=cell, seconds=1.0),
+    ]
+    folder = runs / f"20260101-000000-{number:04}"
+    folder.mkdir(parents=True)
+    (folder / "events.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_only_testcases_that_have_changed_run_again(
+    tmp_path: Path, setting: verify.Setting, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, now = STEPS[1], Inputs(kernels="k", tests=INPUTS.tests | {"a/U2-y": "t2"})
+    whole = a_run(tmp_path / "before", 1, {"a/U1-x": "pass", "a/U2-y": "fail", "a/U4-a": "skip"})
+    memory.keep(a_result(step.name, code=1, folder=str(whole)))
+    part = a_run(tmp_path / "after", 2, {"a/U2-y": "pass"})
+    asked: list[Sequence[str]] = []
+
+    def run_child(options: Sequence[str], *_: object, **__: object) -> child.Ended:
+        asked.append(options)
+        return child.Ended(0, part)
+
+    # What becomes of two runs is looked at here; that one takes `-k` is seen where runs are.
+    monkeypatch.setattr(verify, "run_child", run_child)
+    said: list[str] = []
+    verify._work([step], {step.name: now}, memory, setting, lambda event: said.append(str(event)))
+    assert asked[0][-2:] == ["-k", "a/U2-y"]
+    assert any("(1 of 2 testcases)" in text for text in said)
+    result = memory.load().steps[step.name]
+    assert (result.folder, result.later) == (str(whole), [str(part)])
+    assert (result.exit_code, result.inputs, result.settled) == (0, now, True)
+    assert result.variants[0].outcomes == {Outcome.PASS: 2, Outcome.SKIP: 1}
+    verify._work([step], {step.name: now}, memory, setting, lambda _: None, again=True)
+    assert "-k" not in asked[1]
+    (part / "events.jsonl").unlink()
+    assert not result.settled
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        Inputs(kernels="k2", tests=INPUTS.tests | {"a/U2-y": "t2"}),
+        Inputs(kernels="k", tests=dict.fromkeys(INPUTS.tests, "t2")),
+        Inputs(kernels="k", tests={"a/U1-x": "t2"}),
+    ],
+)
+def test_a_step_is_done_whole_where_less_would_not_do(tmp_path: Path, now: Inputs) -> None:
+    known = a_result("a", folder=str(a_run(tmp_path, 1, {"a/U1-x": "pass"})))
+    assert verify.some_tests(known, now) == []
+    assert verify.some_tests(None, now) == []
+
+
+@pytest.mark.parametrize(
+    ("last", "unexpected", "code"), [(0, [], 0), (4, [], 0), (0, ["x"], 1), (1, [], 0), (3, [], 3)]
+)
+def test_the_code_of_a_step_of_several_runs(last: int, unexpected: list[str], code: int) -> None:
+    found = [VariantResult(variant="a"), VariantResult(variant="b", unexpected=unexpected)]
+    assert verify.code_of(last, found) == code
+
+
 def test_calls_at_the_same_time_forget_nothing_of_each_other(memory: Memory) -> None:
     names = [f"step-{number}" for number in range(16)]
     calls = [threading.Thread(target=memory.keep, args=[a_result(name)]) for name in names]
@@ -358,10 +438,10 @@ def test_a_base_that_is_not_here_leaves_the_others_what_they_are(
     monkeypatch.setattr(verify, "DOCUMENT", tmp_path / "verification.md")
     found = {step.name: a_result(step.name) for step in STEPS}
     save_done(verify.RECORD, Done(steps=found))
-    told = list(verify._listed(STEPS, Done(), setting, "t", lambda _: None, False))
+    told = list(verify._listed(STEPS, Done(), setting, {}, lambda _: None, False))
     assert told[0] == "debian-6.1/fast: to do\n"
     assert told[2] == "debian-6.12/fast: not possible here: its sources are not here\n"
-    verify._write(STEPS, Done(), setting, "t", lambda _: None)
+    verify._write(STEPS, Done(), setting, {}, lambda _: None)
     rows = verify.DOCUMENT.read_text(encoding="utf-8")
     assert "| 2026-01-01 |  |" in rows
     assert "| 2026-01-01 | not known |" in rows

@@ -19,6 +19,9 @@
 #define LARGE (SZ_2M / PAGE_SIZE)
 /* A chunk, and one more where the first had fewer pages left than there are requests. */
 #define MOST_CHUNKS 2
+/* A refill reclaims, and may find chunks on the full node. The test uses up so many of them. */
+#define MOST_OWN_CHUNKS 16
+#define MOST_REQUESTS (REQUESTS + MOST_OWN_CHUNKS * LARGE)
 #define BIGGEST_ORDER 9
 
 /* Take all that the full node has and that can be had without reclaim. */
@@ -75,7 +78,7 @@ static unsigned int chunks_of_others(struct list_head *pages)
 
 static void few_chunks_of_others(struct kunit *test)
 {
-	unsigned int served = 0, others = 0, chunks, i;
+	unsigned int served = 0, others = 0, chunks;
 	unsigned long all = 0;
 	LIST_HEAD(cached);
 	LIST_HEAD(filling);
@@ -85,7 +88,7 @@ static void few_chunks_of_others(struct kunit *test)
 	if (num_node_state(N_MEMORY) < 2)
 		kunit_skip(test, "needs a second node");
 	KUNIT_ASSERT_TRUE(test, drain_cache(&cached, 0));
-	for (i = 0; i < REQUESTS; i++) {
+	while (others < REQUESTS && served < MOST_REQUESTS) {
 		/* All of it at first, then what reclaim has freed meanwhile. */
 		all += fill(&filling);
 		page = alloc_pages_node(FULL, GFP_KERNEL | __GFP_NOWARN | PATCHBED_UNMAPPED, 0);
@@ -101,8 +104,7 @@ static void few_chunks_of_others(struct kunit *test)
 	give_back(&cached, 0);
 	kunit_info(test, "node %d full with %lu pages: %u served, %u by others, from %u chunks",
 		   FULL, all, served, others, chunks);
-	KUNIT_EXPECT_EQ(test, served, REQUESTS);
-	KUNIT_EXPECT_GT_MSG(test, others, REQUESTS / 2, "the node was not full");
+	KUNIT_EXPECT_EQ_MSG(test, others, REQUESTS, "the node was not full, or a request failed");
 	KUNIT_EXPECT_LE_MSG(test, chunks, MOST_CHUNKS, "for %u pages", others);
 }
 

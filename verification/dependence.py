@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What each testcase depends on: which of what was found still stands."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from harness import paths
+from harness.errors import UserError
+from harness.kernel.cache import digest_json
+from verification.digest import list_files
+
+_MODULES = "*/test_*.py"
+_LENGTH = 16
+
+
+def digest_testcases(testcases: Path, rest: str = "") -> dict[str, str]:
+    """Return a digest of what each testcase in the folder `testcases` depends on, by its id.
+
+    Ids are like `gfp_unmapped/U1-absence`. A testcase depends on the file that it is in, on the C
+    sources that this file names, and on all that is not one testcase file's alone. `rest` stands
+    for what all depend on besides.
+
+    Raises:
+        UserError: a file is no Python.
+    """
+    files = list_files(testcases)
+    modules = sorted(path for path in files if path.match(_MODULES))
+    owners = _owners(testcases, files, modules)
+    digests = {path: hashlib.sha256((testcases / path).read_bytes()).hexdigest() for path in files}
+
+    def digest_of(of: Sequence[Path]) -> dict[str, str]:
+        return {str(path): digests[path] for path in of}
+
+    shared = [path for path in files if path not in owners and path not in modules]
+    common = digest_json([digest_of(shared), rest])
+    found: dict[str, str] = {}
+    for module in modules:
+        own = [path for path, users in owners.items() if module in users]
+        digest = digest_json([common, digest_of([module, *own])])[:_LENGTH]
+        found |= {f"{module.parent.name}/{id}": digest for id in _ids(testcases / module)}
+    return found
+
+
+def stale(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the testcases that are there now and depend on something else than they did."""
+    return [test for test, digest in now.items() if then.get(test) != digest]
+
+
+def _owners(
+    testcases: Path, files: Sequence[Path], modules: Sequence[Path]
+) -> dict[Path, list[Path]]:
+    """Return the testcase files that name a C source, for each that nothing else names.
+
+    What no file names may be used by any.
+    """
+    sources = [path for path in files if path.suffix == ".c"]
+    code = [path for path in files if path.suffix in (".c", ".h", ".py") and path not in modules]
+    words = {path: _text(testcases / path) for path in [*modules, *code]}
+    harness = [_text(path) for path in sorted((paths.PROJECT / "harness").rglob("*.py"))]
+    found = {}
+    for source in sources:
+        others = [words[path] for path in code if path != source] + harness
+        users = [module for module in modules if source.stem in words[module]]
+        if users and not any(source.stem in text for text in others):
+            found[source] = users
+    return found
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _ids(module: Path) -> Iterator[str]:
+    """Yield the ids that the decorators in a testcase file give, such as `U1-absence`."""
+    try:
+        tree = ast.parse(module.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise UserError(f"{module}:{line} is no Python: {error}", hint="mend the file") from error
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        called, first = node.func, node.args[0]
+        decorates = isinstance(called, ast.Name) and called.id == "testcase"
+        if decorates and isinstance(first, ast.Constant) and isinstance(first.value, str):
+            yield first.value
