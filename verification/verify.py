@@ -8,7 +8,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -193,6 +193,11 @@ def some_tests(result: StepResult | None, inputs: Inputs) -> list[str]:
     return [] if len(tests) == len(inputs.tests) else tests
 
 
+def share(result: StepResult | None, inputs: Inputs) -> float:
+    """Return which part of a step it takes to bring a result up to date, 1.0 for the whole."""
+    return len(some_tests(result, inputs)) / max(len(inputs.tests), 1) or 1.0
+
+
 def _told(part: Sequence[str], inputs: Inputs) -> str:
     return f" ({len(part)} of {len(inputs.tests)} testcases)" if part else ""
 
@@ -210,9 +215,14 @@ def _work(
 
     One that another call is at is waited for, and, unless `again`, not done a second time.
     """
-    pace = Pace({name: result.seconds for name, result in memory.load().steps.items()})
+    steps = memory.load().steps
+    pace = Pace({name: result.seconds for name, result in steps.items()})
+    parts = {
+        step.name: share(None if again else steps.get(step.name), inputs[step.name])
+        for step in todo
+    }
     for number, step in enumerate(todo, start=1):
-        left = pace.left([one.name for one in todo[number - 1 :]])
+        left = pace.left({one.name: parts[one.name] for one in todo[number - 1 :]})
         about = f", about {duration(left)} left" if left else ""
         which = f"step {number} of {len(todo)}: {step.name}"
         _say(listen, f"{which}{about}")
@@ -235,12 +245,15 @@ class Pace:
 
     took: dict[str, float]
 
-    def left(self, names: Sequence[str]) -> float | None:
-        """Return how long the steps `names` will take; None where no step was ever done."""
+    def left(self, parts: Mapping[str, float]) -> float | None:
+        """Return how long steps will take, in seconds; None where no step was ever done.
+
+        `parts` has by their names which part of each is to be done, 1.0 for the whole.
+        """
         if not self.took:
             return None
         usual = sum(self.took.values()) / len(self.took)
-        return sum(self.took.get(name, usual) for name in names)
+        return sum(self.took.get(name, usual) * part for name, part in parts.items())
 
 
 def _say(listen: Listener, text: str) -> None:

@@ -206,8 +206,17 @@ def test_the_worst_code_counts() -> None:
 
 
 def test_what_is_left_is_estimated_from_what_was_done() -> None:
-    assert verify.Pace({}).left(["a"]) is None
-    assert verify.Pace({"a": 10.0, "b": 30.0}).left(["a", "c"]) == 30.0
+    assert verify.Pace({}).left({"a": 1.0}) is None
+    assert verify.Pace({"a": 10.0, "b": 30.0}).left({"a": 1.0, "c": 1.0}) == 30.0
+    assert verify.Pace({"a": 10.0}).left({"a": 0.5}) == 5.0
+
+
+def test_a_step_of_which_little_is_to_be_done_takes_a_part_of_its_time(tmp_path: Path) -> None:
+    known = a_result("a", folder=str(a_run(tmp_path, 1, {"a/U1-x": "pass"})))
+    now = Inputs(kernels="k", tests=INPUTS.tests | {"a/U2-y": "t2"})
+    assert verify.share(known, now) == 0.5
+    assert verify.share(None, now) == 1.0
+    assert verify.share(None, Inputs(kernels="k")) == 1.0
 
 
 def test_the_table_has_a_row_for_every_variant() -> None:
