@@ -367,7 +367,8 @@ def test_only_testcases_that_have_changed_run_again(
     [
         Inputs(kernels="k2", tests=INPUTS.tests | {"a/U2-y": "t2"}),
         Inputs(kernels="k", tests=dict.fromkeys(INPUTS.tests, "t2")),
-        Inputs(kernels="k", tests={"a/U1-x": "t2"}),
+        # One that was counted has gone.
+        Inputs(kernels="k", tests={"a/U1-x": "t", "a/U3-z": "t"}),
     ],
 )
 def test_a_step_is_done_whole_where_less_would_not_do(tmp_path: Path, now: Inputs) -> None:
