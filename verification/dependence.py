@@ -6,11 +6,13 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness import paths
 from harness.errors import UserError
 from harness.kernel.cache import digest_json
+from harness.kernel.series import KnownIssue
 from verification.digest import list_files
 
 _MODULES = "*/test_*.py"
@@ -43,6 +45,22 @@ def digest_testcases(testcases: Path, rest: str = "") -> dict[str, str]:
         digest = digest_json([common, digest_of([module, *own])])[:_LENGTH]
         found |= {f"{module.parent.name}/{id}": digest for id in _ids(testcases / module)}
     return found
+
+
+def with_issues(tests: Mapping[str, str], issues: Sequence[KnownIssue]) -> dict[str, str]:
+    """Return the digests `tests` with those of the known issues that each testcase has."""
+    found = dict(tests)
+    for test, digest in tests.items():
+        known = [issue.model_dump(mode="json") for issue in issues if _is_about(issue, test)]
+        if known:
+            found[test] = digest_json([digest, known])[:_LENGTH]
+    return found
+
+
+def _is_about(issue: KnownIssue, test: str) -> bool:
+    # What is in brackets may be a parameter of the testcase, which its id here has not.
+    patterns = (issue.testcase, issue.testcase.partition("[")[0])
+    return any(fnmatchcase(test, pattern) for pattern in patterns)
 
 
 def stale(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

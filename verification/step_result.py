@@ -36,9 +36,9 @@ class VariantResult(_Model):
 class Inputs(_Model):
     """Digests of what a step is done with.
 
-    `kernels` is of the sources, the patches and the configurations, with the known issues; `tests`
-    are of what each testcase depends on, by its id, with the harness and the storms' length. A walk
-    along patches has none of these.
+    `kernels` is of the sources, the patches and the configurations; `tests` are of what each
+    testcase depends on, by its id, with its known issues, the harness and the storms' length. A
+    walk along patches has none of these.
     """
 
     kernels: str

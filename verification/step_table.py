@@ -30,8 +30,8 @@ scripts/verify --write             # ... and this page
 A step is done if its run came to an end and nothing that it was done with has changed since: the
 kernels' sources, patches and configurations, the testcases, the harness. Where some testcases have,
 those alone run again, and count in the place of what they were (`--again` does all). A testcase is
-what its own file says, the C sources that no other file names, and all that is not one testcase
-file's alone: `Kbuild` files, headers, the harness.
+what its own file says, the C sources that no other file names, its known issues, and all that is
+not one testcase file's alone: `Kbuild` files, headers, the harness.
 
 After Ctrl-C, a kill or a reboot the next call goes on with the step that was cut short; its kernels
 are in the cache. Two calls at a time share the machine and the work: a step that one is at, the
@@ -41,8 +41,8 @@ was in the way.
 
 `--write` keeps the results in `verification/found.json` too. A step that was not done on this
 machine has its row from there. The last column says what is no longer as it was then: the *kernels*
-(sources, patches, configurations, known issues) or the *tests* (testcases, harness; with their
-number where it is not all of them); *not known* is what this machine has not the sources for.
+(sources, patches, configurations) or the *tests* (testcases, their known issues, harness; with
+their number where it is not all of them); *not known* is what this machine has not the sources for.
 
 """
 

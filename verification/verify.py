@@ -33,7 +33,7 @@ from harness.results.model import build_results
 from harness.results.run_folder import EVENTS
 from harness.run.check_job import CheckRequest, boot_probe
 from verification.child import run_child
-from verification.dependence import digest_testcases
+from verification.dependence import digest_testcases, with_issues
 from verification.digest import HARNESS, digest_folders
 from verification.memory import Memory
 from verification.step_result import (
@@ -106,16 +106,21 @@ class Setting:
 
         No testcase looks at the kernels between two patches: those need no more than to boot.
         """
-        kernels = []
+        kernels, issues = [], []
         for variant in step.variants:
             request, _ = plan_build(
                 parse(variant), step.profiles[0], listen=listen, where=self.where
             )
-            issues = request.series.facts.model_dump(mode="json") if request.series else {}
-            kernels.append([request.inputs(), {} if step.patches else issues])
+            facts = {}
+            if request.series and not step.patches:
+                facts = request.series.facts.model_dump(mode="json", exclude={"known_issues"})
+                issues += request.series.facts.known_issues
+            kernels.append([request.inputs(), facts])
         if step.patches:
             return Inputs(kernels=digest_json([kernels, step.profiles, step.config]))
-        return Inputs(kernels=digest_json([kernels, step.profiles]), tests=tests)
+        return Inputs(
+            kernels=digest_json([kernels, step.profiles]), tests=with_issues(tests, issues)
+        )
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -25,8 +25,9 @@ COUNT = 32
 # the direct map for a moment. All come from blocks that are whole, until the holes are used up.
 HOLES = 192
 LEAST_LOADING = COUNT
-# 11 and more were seen on 6.12, 26 and more on 6.1; a cache is allowed one.
-LEAST_UNLOADING = COUNT // 8
+# 26 and more were seen on 6.1. On 6.12 loading has split most of what unloading takes out: 11 and
+# more were seen with profile fast, one to seven with wide, however many the holes.
+LEAST_UNLOADING = 1
 
 
 @testcase("M5-many", config=CONFIG)

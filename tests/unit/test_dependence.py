@@ -8,7 +8,8 @@ import pytest
 
 from harness import paths
 from harness.errors import UserError
-from verification.dependence import digest_testcases, stale
+from harness.kernel.series import KnownIssue
+from verification.dependence import digest_testcases, stale, with_issues
 
 IDS = {"a/U1-one", "a/U2-two", "b/M1-three"}
 FILES = {
@@ -76,6 +77,25 @@ def test_what_comes_and_goes_counts(
     before = digest_testcases(testcases)
     change(testcases)
     assert set(stale(before, digest_testcases(testcases))) == tests
+
+
+@pytest.mark.parametrize(
+    ("pattern", "tests"),
+    [
+        ("a/U1-one", {"a/U1-one"}),
+        ("a/U[12]-*", {"a/U1-one", "a/U2-two"}),
+        ("b/M1-three[WRITE_RO]", {"b/M1-three"}),
+        ("*", IDS),
+        ("c/*", set()),
+    ],
+)
+def test_a_known_issue_is_of_its_testcases(testcases: Path, pattern: str, tests: set[str]) -> None:
+    before = digest_testcases(testcases)
+    issue = KnownIssue(testcase=pattern, reason="it is so")
+    known = with_issues(before, [issue])
+    assert set(stale(before, known)) == tests
+    often = with_issues(before, [issue.model_copy(update={"sometimes": True})])
+    assert set(stale(known, often)) == tests
 
 
 def test_all_depend_on_what_is_given_besides(testcases: Path) -> None:
