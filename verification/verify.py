@@ -148,11 +148,11 @@ def main(arguments: argparse.Namespace) -> int:
             for step in chosen
             if arguments.again or not _is_done(done.steps.get(step.name), inputs[step.name])
         ]
-        _work(todo, inputs, memory, setting, progress, again=arguments.again)
+        cut = _work(todo, inputs, memory, setting, progress, again=arguments.again)
         if arguments.write:
             with memory.alone():
                 _write(every, memory.load(), setting, tests, progress)
-    return _report(chosen, memory.load(), arguments)
+    return _report(chosen, {**memory.load().steps, **cut}, arguments)
 
 
 def _steps(setting: Setting, series: str) -> list[Step]:
@@ -215,12 +215,14 @@ def _work(
     listen: Listener,
     *,
     again: bool = False,
-) -> None:
+) -> dict[str, StepResult]:
     """Do steps, one after the other; each is remembered as soon as it is done.
 
-    One that another call is at is waited for, and, unless `again`, not done a second time.
+    One that another call is at is waited for, and, unless `again`, not done a second time. One
+    that the host cuts short leaves an earlier result as it is; these are returned, by name.
     """
     steps = memory.load().steps
+    cut: dict[str, StepResult] = {}
     pace = Pace({name: result.seconds for name, result in steps.items()})
     parts = {
         step.name: share(None if again else steps.get(step.name), inputs[step.name])
@@ -238,10 +240,22 @@ def _work(
                 _say(listen, f"{which}: done by another call")
                 continue
             result = _do(step, now, setting, listen, None if again else known)
-            memory.keep(result)
+            if replaces(result, known):
+                memory.keep(result)
+            else:
+                cut[step.name] = result
         pace.took[step.name] = result.seconds
         words = f"exit code {result.exit_code} after {duration(result.seconds)}"
         _say(listen, f"{which}: {words}")
+    return cut
+
+
+def replaces(result: StepResult, known: StepResult | None) -> bool:
+    """Return whether a result is to be remembered instead of the one that is `known`.
+
+    What came to no end says less than what did, even if that was of other inputs.
+    """
+    return result.settled or known is None or not known.settled
 
 
 @dataclass(frozen=True)
@@ -370,11 +384,13 @@ def _write(
     DOCUMENT.write_text(document(every, record.steps, now), encoding="utf-8")
 
 
-def _report(chosen: Sequence[Step], done: Done, arguments: argparse.Namespace) -> int:
-    found = [done.steps[step.name] for step in chosen]
+def _report(
+    chosen: Sequence[Step], steps: Mapping[str, StepResult], arguments: argparse.Namespace
+) -> int:
+    found = [steps[step.name] for step in chosen]
     if arguments.json:
         facts = [result.model_dump(mode="json") for result in found]
         sys.stdout.write(json.dumps(facts, indent=1) + "\n")
     else:
-        sys.stdout.writelines(f"{line}\n" for line in lines(chosen, done.steps))
+        sys.stdout.writelines(f"{line}\n" for line in lines(chosen, steps))
     return overall(found)

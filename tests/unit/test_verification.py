@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import threading
@@ -360,6 +361,27 @@ def test_only_testcases_that_have_changed_run_again(
     assert "-k" not in asked[1]
     (part / "events.jsonl").unlink()
     assert not result.settled
+
+
+def test_what_the_host_cuts_short_replaces_no_earlier_result(
+    tmp_path: Path, setting: verify.Setting, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, now = STEPS[1], Inputs(kernels="k", tests=INPUTS.tests | {"a/U2-y": "t2"})
+    whole = a_run(tmp_path / "before", 1, {"a/U1-x": "pass", "a/U2-y": "pass"})
+    part = a_run(tmp_path / "after", 2, {})
+    # A host in trouble can't be had on demand; the run that tells of it is a made one.
+    monkeypatch.setattr(verify, "run_child", lambda *_, **__: child.Ended(3, part))
+    cut = verify._work([step], {step.name: now}, memory, setting, lambda _: None)
+    assert cut == {}
+    assert memory.load().steps[step.name].exit_code == 3
+
+    earlier = a_result(step.name, folder=str(whole))
+    memory.keep(earlier)
+    cut = verify._work([step], {step.name: now}, memory, setting, lambda _: None)
+    assert memory.load().steps[step.name] == earlier
+    assert verify.some_tests(earlier, now) == ["a/U2-y"]
+    arguments = argparse.Namespace(json=False)
+    assert verify._report([step], {**memory.load().steps, **cut}, arguments) == 3
 
 
 @pytest.mark.parametrize(
