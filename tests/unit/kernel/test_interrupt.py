@@ -25,7 +25,10 @@ sys.exit(4)
 
 
 def status_of(folder: Path, number: signal.Signals, *prefix: str) -> int:
-    """Run PROGRAM as `python -m` does, which is where CPython ends by SIGINT."""
+    """Run PROGRAM as `python -m` does, which is where CPython ends by SIGINT.
+
+    It starts with the signal as a terminal's commands have it, even if the tests are run by nohup.
+    """
     (folder / "program.py").write_text(PROGRAM)
     return subprocess.run(
         [*prefix, sys.executable, "-m", "program", str(int(number))],
@@ -33,6 +36,7 @@ def status_of(folder: Path, number: signal.Signals, *prefix: str) -> int:
         env={**os.environ, "PYTHONPATH": f"{PROJECT}:{folder}"},
         check=False,
         timeout=60,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ).returncode
 
 
