@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness import paths
-from harness.errors import UserError
 from harness.kernel.cache import digest_json
 from harness.kernel.series import KnownIssue
+from harness.testing.testcase import written_ids
 from verification.digest import list_files
 
 _MODULES = "*/test_*.py"
@@ -25,9 +24,6 @@ def digest_testcases(testcases: Path, rest: str = "") -> dict[str, str]:
     Ids are like `gfp_unmapped/U1-absence`. A testcase depends on the file that it is in, on the C
     sources that this file names, and on all that is not one testcase file's alone. `rest` stands
     for what all depend on besides.
-
-    Raises:
-        UserError: a file is no Python.
     """
     files = list_files(testcases)
     modules = sorted(path for path in files if path.match(_MODULES))
@@ -43,7 +39,8 @@ def digest_testcases(testcases: Path, rest: str = "") -> dict[str, str]:
     for module in modules:
         own = [path for path, users in owners.items() if module in users]
         digest = digest_json([common, digest_of([module, *own])])[:_LENGTH]
-        found |= {f"{module.parent.name}/{id}": digest for id in _ids(testcases / module)}
+        ids = written_ids(testcases / module)
+        found |= {f"{module.parent.name}/{id}": digest for id in ids}
     return found
 
 
@@ -90,19 +87,3 @@ def _owners(
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
-
-
-def _ids(module: Path) -> Iterator[str]:
-    """Yield the ids that the decorators in a testcase file give, such as `U1-absence`."""
-    try:
-        tree = ast.parse(module.read_bytes())
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        raise UserError(f"{module}:{line} is no Python: {error}", hint="mend the file") from error
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not node.args:
-            continue
-        called, first = node.func, node.args[0]
-        decorates = isinstance(called, ast.Name) and called.id == "testcase"
-        if decorates and isinstance(first, ast.Constant) and isinstance(first.value, str):
-            yield first.value

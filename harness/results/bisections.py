@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.outcomes import Outcome
 from harness.results.files import write_atomically
 from harness.results.measurements import CompareFolder
-from harness.results.run_folder import LAST, disk_error, make_folder
+from harness.results.run_folder import disk_error, find_named, make_folder
 
 PLAN = "bisect.json"
 BUILDS = "builds.jsonl"
@@ -87,15 +87,7 @@ def find_bisection(runs: Path, name: str) -> CompareFolder:
     Raises:
         UserError: there is none, or more than one.
     """
-    if (Path(name) / PLAN).is_file():
-        return CompareFolder(Path(name))
-    known = sorted(path.parent for path in runs.glob(f"*/{PLAN}"))
-    fitting = known[-1:] if name == LAST else [one for one in known if one.name.startswith(name)]
-    if len(fitting) == 1:
-        return CompareFolder(fitting[0])
-    names = ", ".join(one.name for one in (fitting or known)[-5:]) or "none"
-    problem = f"{name!r} may be any of several" if fitting else f"no bisection {name!r} in {runs}"
-    raise UserError(problem, hint=f"the latest: {names}")
+    return CompareFolder(find_named(runs, name, PLAN, "bisection"))
 
 
 def same_bisection(runs: Path, plan: BisectPlan) -> CompareFolder | None:

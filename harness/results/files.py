@@ -6,21 +6,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import InfrastructureError
+from harness.files import replace_bytes
 from harness.outcomes import Outcome
+
+_READABLE = 0o644
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8: aside first, then into its place.
+    """Write `text` to `path` as UTF-8, for everybody to read, as `replace_bytes` does.
 
     Raises:
         InfrastructureError: the disk does not take it; what was at `path` is as before.
     """
-    aside = path.with_name(f".{path.name}.part")
     try:
-        aside.write_text(text, encoding="utf-8", newline="\n")
-        aside.replace(path)
+        replace_bytes(path, text.encode(), _READABLE)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise InfrastructureError(
             Outcome.INFRA_DISK,
             f"{path}: can't be written: {error.strerror}",

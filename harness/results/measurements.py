@@ -22,7 +22,7 @@ from harness.measure.comparison import Measured
 from harness.measure.metric import Metric
 from harness.outcomes import Outcome
 from harness.results.files import write_atomically
-from harness.results.run_folder import LAST, disk_error, make_folder
+from harness.results.run_folder import disk_error, find_named, make_folder
 
 PLAN = "plan.json"
 BOOTS = "boots.jsonl"
@@ -190,15 +190,7 @@ def find_folder(runs: Path, name: str) -> CompareFolder:
     Raises:
         UserError: there is none, or more than one.
     """
-    if (Path(name) / PLAN).is_file():
-        return CompareFolder(Path(name))
-    known = sorted(path.parent for path in runs.glob(f"*/{PLAN}"))
-    fitting = known[-1:] if name == LAST else [one for one in known if one.name.startswith(name)]
-    if len(fitting) == 1:
-        return CompareFolder(fitting[0])
-    names = ", ".join(one.name for one in (fitting or known)[-5:]) or "none"
-    problem = f"{name!r} may be any of several" if fitting else f"no comparison {name!r} in {runs}"
-    raise UserError(problem, hint=f"the latest: {names}")
+    return CompareFolder(find_named(runs, name, PLAN, "comparison"))
 
 
 def read_plan(folder: CompareFolder) -> StoredPlan:

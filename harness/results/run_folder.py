@@ -119,29 +119,44 @@ def find_run(runs: Path, run: str) -> Path:
     Raises:
         UserError: there is no such run, or the beginning fits several.
     """
-    named = Path(run)
-    if (named / EVENTS).is_file():
+    return find_named(runs, run, EVENTS, "run")
+
+
+def find_named(runs: Path, name: str, file: str, kind: str) -> Path:
+    """Return the folder called `name` that has `file`, which makes it one of that `kind`.
+
+    The name is "last", an id or its beginning in `runs`, or a path.
+
+    Raises:
+        UserError: there is none, or the beginning fits several.
+    """
+    named = Path(name)
+    if (named / file).is_file():
         return named
-    known = list_runs(runs)
-    fitting = known[-1:] if run == LAST else [path for path in known if path.name.startswith(run)]
-    exact = [path for path in fitting if path.name == run]
+    known = _list_folders(runs, file)
+    fitting = known[-1:] if name == LAST else [path for path in known if path.name.startswith(name)]
+    exact = [path for path in fitting if path.name == name]
     if len(exact or fitting) == 1:
         return (exact or fitting)[0]
     if fitting:
         names = ", ".join(path.name for path in fitting)
-        raise UserError(f"{run!r} may be any of {names}", hint="give more of the id")
+        raise UserError(f"{name!r} may be any of {names}", hint="give more of the id")
     latest = ", ".join(path.name for path in known[-5:]) or "none"
     raise UserError(
-        f"no run {run!r} in {runs}, and no folder of that name with an {EVENTS}",
-        hint=f"the latest runs there: {latest}",
+        f"no {kind} {name!r} in {runs}, and no folder of that name with {file}",
+        hint=f"the latest {kind}s there: {latest}",
     )
 
 
 def list_runs(runs: Path) -> list[Path]:
     """Return the folders of all runs in `runs`, the oldest first; none where it is missing."""
+    return _list_folders(runs, EVENTS)
+
+
+def _list_folders(runs: Path, file: str) -> list[Path]:
     try:
         return sorted(
-            path for path in runs.iterdir() if _ID.match(path.name) and (path / EVENTS).is_file()
+            path for path in runs.iterdir() if _ID.match(path.name) and (path / file).is_file()
         )
     except OSError:
         return []

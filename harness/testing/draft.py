@@ -12,13 +12,13 @@ from pathlib import Path
 from harness.errors import InfrastructureError, UserError
 from harness.files import replace_text
 from harness.outcomes import Outcome
+from harness.testing.testcase import split_id, written_ids
 
 KBUILD = "Kbuild"
 _SPDX = "# SPDX-License-Identifier: GPL-2.0-only\n"
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _AREA = re.compile(r"[a-z][a-z0-9_]*")
 _LETTER = re.compile(r"[A-Z]")
-_ID = re.compile(r"""@testcase\(\s*["'](?P<letter>[A-Z])(?P<number>\d*)-(?P<name>[a-z0-9-]+)["']""")
 _LONGEST = 28
 # Not areas: what they hold is used by all, or is measured.
 _OTHERS = ("include", "shared", "workloads", "bin", "modules")
@@ -124,9 +124,8 @@ class _Id:
 
 def _ids(testcases: Path) -> Iterator[_Id]:
     for path in sorted(testcases.glob("*/test_*.py")):
-        for match in _ID.finditer(path.read_text(encoding="utf-8")):
-            number = int(match["number"] or 0)
-            yield _Id(path.parent.name, match["letter"], number, match["name"])
+        for id in written_ids(path):
+            yield _Id(path.parent.name, *split_id(id))
 
 
 def _usual_letter(ids: list[_Id], area: str) -> str:

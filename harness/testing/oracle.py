@@ -22,6 +22,9 @@ ONE_CPU = "taskset 1"
 # Loading a module has effects on the direct map that come later; this shell command waits.
 SETTLE = f"echo settle > {FOLDER}/control"
 _LINES_A_WRITE = 60
+# How long a command may take, in seconds. One that allocates takes 20 on a host that is idle, and
+# four times that beside other guests; where the kernel hangs its watchdogs tell before.
+PATIENCE = 180.0
 _WORDS = {"present": True, "absent": False, "readable": True, "faults": False}
 _WORDS |= {"rw": True, "ro": False, "x": True, "nx": False}
 
@@ -97,11 +100,12 @@ class CommandFailed(AssertionError):
     """A command that a testcase relies on failed in the guest."""
 
 
-def must(guest: Guest, command: str, *, timeout: float = 60) -> str:
-    """Run `command` in the guest and return what it printed.
+def must(guest: Guest, command: str, *, timeout: float = PATIENCE) -> str:
+    """Run `command` in the guest for `timeout` seconds at most, and return what it printed.
 
     Raises:
         CommandFailed: its status is not 0.
+        CommandTimeout: it took longer.
     """
     done = guest.run(command, timeout=timeout)
     if done.status != 0:

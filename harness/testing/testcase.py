@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_ID = re.compile(r"^(?P<letter>[A-Z])(?P<number>\d*)-[a-z0-9]+(?:-[a-z0-9]+)*$")
+_FORM = r"(?P<letter>[A-Z])(?P<number>\d*)-(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)"
+_ID = re.compile(rf"{_FORM}\Z")
+_WRITTEN = re.compile(rf"""@testcase\(\s*["'](?P<id>{_FORM})["']""")
 # The order of the catalogue; an area that is not named here comes after these.
 _AREAS = ("gfp_unmapped", "module_alloc", "secretmem", "counters", "upstream")
 MARKER = "testcase"
@@ -62,8 +65,7 @@ def testcase(
     Raises:
         ValueError: `id` is not of the form `U1-some-name`.
     """
-    if not _ID.match(id):
-        raise ValueError(f"{id!r} is no testcase id; write a letter, a number and a name: U1-name")
+    split_id(id)
     mark = getattr(pytest.mark, MARKER)
     decorator: Callable[[Function], Function] = mark(
         Testcase(
@@ -82,6 +84,32 @@ def testcase(
 
 
 testcase.__test__ = False  # type: ignore[attr-defined]
+
+
+def written_ids(module: Path) -> list[str]:
+    """Return the ids in the decorators of the testcase file `module`, in their order.
+
+    The file is not run, and need not be whole: one that is being written has ids, too.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    text = module.read_text(encoding="utf-8", errors="replace")
+    return [match["id"] for match in _WRITTEN.finditer(text)]
+
+
+def split_id(testcase_id: str) -> tuple[str, int, str]:
+    """Return an id's letter, its number (0 where it has none) and its name.
+
+    Raises:
+        ValueError: it is no testcase's id.
+    """
+    match = _ID.match(testcase_id)
+    if match is None:
+        raise ValueError(
+            f"{testcase_id!r} is no testcase id; write a letter, a number and a name: U1-name"
+        )
+    return match["letter"], int(match["number"] or 0), match["name"]
 
 
 def catalogue_order(area: str, testcase_id: str) -> tuple[int, str, str, int, str]:

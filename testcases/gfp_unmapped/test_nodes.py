@@ -59,7 +59,7 @@ def test_node(guest: Guest, checks: Checks, oracle: Oracle, judge: Judge) -> Non
     """
     placed = _Placed(guest, checks, oracle, judge)
     oracle.hold(OTHERS, 0, "unmapped", "node=0")
-    placed.check("node 0 asked for", 0)
+    placed.check("node 0 asked for", 0, count=OTHERS)
     oracle.hold(PAGES, 0, "unmapped", "node=1")
     placed.check("node 1 asked for", 1)
     oracle.hold(PAGES, 0, "unmapped", "node=0")
@@ -129,11 +129,13 @@ class _Placed:
             "from outside": parse_mtree(guest.hmp("info mtree -f")),
         }
 
-    def check(self, name: str, node: int, *, mapped: bool = False) -> None:
+    def check(self, name: str, node: int, *, count: int = PAGES, mapped: bool = False) -> None:
         pages = self._oracle.held()
+        got = f"{len(pages)} of {count} pages"
+        self._checks.check(f"{name}: all are there", len(pages) == count, got)
         for way, spans in self._ways.items():
             wrong = [page.pfn for page in pages if node_of(spans, page.pfn) != node]
-            self._checks.check(f"{name}: of it, {way}", bool(pages) and not wrong, some(wrong))
+            self._checks.check(f"{name}: of it, {way}", not wrong, some(wrong))
         if not mapped:
             self._judge.absent(name, pages)
         self._oracle.control("release")

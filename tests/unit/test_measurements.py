@@ -53,6 +53,14 @@ def test_a_plan_is_there_before_anything_else(tmp_path: Path) -> None:
     assert find_folder(tmp_path / "runs", folder.path.name[:10]).path == folder.path
     with pytest.raises(UserError, match="no comparison"):
         find_folder(tmp_path / "runs", "nonesuch")
+    another = new_folder(tmp_path / "runs", PLAN)
+    assert find_folder(tmp_path, str(another.path)).path == another.path
+    assert find_folder(tmp_path / "runs", another.path.name).path == another.path
+    with pytest.raises(UserError, match="may be any of"):
+        find_folder(tmp_path / "runs", another.path.name[:4])
+    # A run's folder is none of a comparison.
+    (another.path / "plan.json").rename(another.path / "events.jsonl")
+    assert find_folder(tmp_path / "runs", "last").path == folder.path
 
 
 def test_another_version_s_plan_is_refused(tmp_path: Path) -> None:

@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.testing.testcase import Need, Testcase, catalogue_order, testcase, unmet_need
+from harness.testing.testcase import (
+    Need,
+    Testcase,
+    catalogue_order,
+    split_id,
+    testcase,
+    unmet_need,
+    written_ids,
+)
 
 PROBE = "/sys/kernel/debug/unmapped_alloc"
 
@@ -99,3 +110,31 @@ def test_the_order_is_the_catalogues() -> None:
 def test_an_id_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no testcase id"):
         testcase(text)
+
+
+def test_a_file_s_ids_are_those_of_its_decorators(tmp_path: Path) -> None:
+    module = tmp_path / "test_some.py"
+    module.write_text(
+        '@testcase("U1-absence", clean=True)\ndef test_a(): "U2-other"\n\n'
+        "@testcase(\n    'V-consistency',\n)\ndef test_b(: not whole yet\n"
+        '@testcase("no-id")\n@another("U3-no")\n',
+        encoding="utf-8",
+    )
+    assert written_ids(module) == ["U1-absence", "V-consistency"]
+
+
+def test_an_id_has_a_letter_a_number_and_a_name() -> None:
+    assert split_id("U15-fragmented") == ("U", 15, "fragmented")
+    assert split_id("V-all-counters") == ("V", 0, "all-counters")
+    with pytest.raises(ValueError, match="'u1-x' is no testcase id"):
+        split_id("u1-x")
+
+
+@given(st.text())
+def test_what_is_split_was_an_id(text: str) -> None:
+    try:
+        letter, number, name = split_id(text)
+    except ValueError:
+        return
+    assert catalogue_order("a", text)[2:4] == (letter, number)
+    assert text.endswith(f"-{name}")
