@@ -72,6 +72,7 @@ def run_child(
 ) -> Ended:
     """Run `patchbed run` with `options`, its folder in `runs`, until it ends or has enough.
 
+    The first folder that is new in `runs` is taken for its own: nobody else may run there.
     `wants` gets every event, and says whether the run shall go on. What the run prints goes to
     `log`. An exception, such as Ctrl-C, ends it, too.
     """

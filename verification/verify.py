@@ -88,9 +88,9 @@ class Setting:
     def series(self) -> Path:
         return self.file.resolve().parent / self.settings.paths.kernel_patches
 
-    @property
-    def runs(self) -> Path:
-        return self.file.resolve().parent / "runs"
+    def runs(self, step: Step) -> Path:
+        """Return where a step's runs go: to a folder of its own, as other calls may run others."""
+        return self.file.resolve().parent / "runs" / _slug(step)
 
     def tests(self) -> dict[str, str]:
         """Return digests of what each testcase depends on, by its id."""
@@ -351,8 +351,8 @@ def _run(
         listen(event)
         return True
 
-    log = paths.cache() / "verify" / f"{step.name.replace('/', '-')}.log"
-    ended = run_child(options, setting.runs, wants=take, log=log)
+    log = paths.cache() / "verify" / f"{_slug(step)}.log"
+    ended = run_child(options, setting.runs(step), wants=take, log=log)
     if ended.folder is None:
         raise InfrastructureError(
             Outcome.INFRA_WORKER, f"`patchbed run` ended with {ended.code}", hint=f"see {log}"
@@ -361,6 +361,10 @@ def _run(
     events = joined([read_events(Path(folder) / EVENTS) for folder in folders])
     found = variant_results(build_results(events))
     return _Found(folders, code_of(ended.code, found) if earlier else ended.code, found)
+
+
+def _slug(step: Step) -> str:
+    return step.name.replace("/", "-")
 
 
 def code_of(last: int, found: Sequence[VariantResult]) -> int:

@@ -304,7 +304,7 @@ def test_steps_are_remembered_as_they_are_done(
     result = memory.load().steps["debian-6.1/fast"]
     assert result.settled
     assert result.inputs == INPUTS
-    assert Path(result.folder).parent == tmp_path / "runs"
+    assert Path(result.folder).parent == tmp_path / "runs" / "debian-6.1-fast"
     assert result.variants
     said = (tmp_path / "cache/patchbed/verify/debian-6.1-fast.log").read_text(encoding="utf-8")
     assert "--variant debian-6.1 --variant debian-6.1+s@v1 --stress 4" in said
@@ -443,9 +443,10 @@ def test_a_step_that_another_call_is_at_is_not_done_twice(
     other.join(timeout=30)
     assert not other.is_alive()
     assert said[-1].endswith("done by another call")
-    assert not list(setting.runs.glob("*"))
+    runs = setting.runs(STEPS[0])
+    assert not runs.exists()
     verify._work(STEPS[:1], inputs, memory, setting, listen, again=True)
-    assert len(list(setting.runs.glob("*"))) == 1
+    assert len(list(runs.iterdir())) == 1
 
 
 def test_a_run_that_does_not_begin_stops_the_verification(

@@ -657,11 +657,15 @@ static int whole_first(unsigned int count, unsigned int order)
 /*
  * Wait until the memory of modules' init sections is given back, which the kernel does later and
  * elsewhere, and which changes the direct map: whoever counts splits wants it to be over. It is
- * work on the system's queue; nobody holds a lock here that such work may want.
+ * work on the queue of schedule_work(); nobody holds a lock here that such work may want.
  */
 static int settle(void)
 {
+#ifdef HAVE_SYSTEM_PERCPU_WQ
+	__flush_workqueue(system_percpu_wq);
+#else
 	__flush_workqueue(system_wq);
+#endif
 	return 0;
 }
 
