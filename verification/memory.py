@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from harness.kernel.cache import Cache, Waiting, command_name
 from verification.step_result import Done, StepResult, load_done, save_done
+from verification.steps import slug
 
 
 class Memory:
@@ -32,5 +33,4 @@ class Memory:
 
     def working_on(self, step: str, waiting: Waiting) -> AbstractContextManager[None]:
         """Have the step called `step` to oneself; `waiting` is told who has it otherwise."""
-        name = step.replace("/", "-")
-        return self._cache.hold(f"verify-step-{name}", f"{command_name()} ({step})", waiting)
+        return self._cache.hold(f"verify-step-{slug(step)}", f"{command_name()} ({step})", waiting)

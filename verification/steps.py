@@ -36,6 +36,11 @@ WALKS = (
 )
 
 
+def slug(name: str) -> str:
+    """Return a step's name as files, folders and locks have it: `debian-6.1-debug`."""
+    return name.replace("/", "-")
+
+
 @dataclass(frozen=True)
 class Step:
     """A run of the whole catalogue, or a walk along a series' patches, with one configuration.

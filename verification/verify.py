@@ -50,7 +50,7 @@ from verification.step_result import (
     variant_results,
 )
 from verification.step_table import document, lines
-from verification.steps import PROFILES, Step, choose, make_patch_steps, make_steps
+from verification.steps import PROFILES, Step, choose, make_patch_steps, make_steps, slug
 
 DOCUMENT = paths.PROJECT / "docs" / "verification.md"
 # What was found on any machine: the document's rows.
@@ -90,7 +90,7 @@ class Setting:
 
     def runs(self, step: Step) -> Path:
         """Return where a step's runs go: to a folder of its own, as other calls may run others."""
-        return self.file.resolve().parent / "runs" / _slug(step)
+        return self.file.resolve().parent / "runs" / slug(step.name)
 
     def tests(self) -> dict[str, str]:
         """Return digests of what each testcase depends on, by its id."""
@@ -351,7 +351,7 @@ def _run(
         listen(event)
         return True
 
-    log = paths.cache() / "verify" / f"{_slug(step)}.log"
+    log = paths.cache() / "verify" / f"{slug(step.name)}.log"
     ended = run_child(options, setting.runs(step), wants=take, log=log)
     if ended.folder is None:
         raise InfrastructureError(
@@ -361,10 +361,6 @@ def _run(
     events = joined([read_events(Path(folder) / EVENTS) for folder in folders])
     found = variant_results(build_results(events))
     return _Found(folders, code_of(ended.code, found) if earlier else ended.code, found)
-
-
-def _slug(step: Step) -> str:
-    return step.name.replace("/", "-")
 
 
 def code_of(last: int, found: Sequence[VariantResult]) -> int:

@@ -25,6 +25,7 @@ from harness.guest.machine import load_machine
 from harness.guest.programs import build_programs
 from harness.kernel.artifact import Kernel
 from harness.kernel.builder import obtain
+from harness.kernel.cache import Cache
 from harness.kernel.modules import build_modules
 from harness.kernel.variant import parse
 from harness.paths import PROJECT
@@ -98,7 +99,7 @@ def make(name: str, recipe: dict[str, Any], kernel: Kernel, image: Path) -> str:
         log = trim((Path(folder) / "console.log").read_bytes())
         # UBSAN names the source by its whole path, which is another on every host.
         log = re.sub(
-            re.escape(str(paths.cache()).encode()) + rb"/work/\w+", b"/cache/patchbed", log
+            re.escape(str(Cache(paths.cache()).work).encode()) + rb"/\w+", b"/cache/patchbed", log
         )
     (FOLDER / f"{name}.txt").write_bytes(log)
     detector = CrashDetector()

@@ -22,7 +22,7 @@ def paired(reference: list[float], new: list[float]) -> list[Block]:
     return [Block((a,), (b,)) for a, b in zip(reference, new, strict=True)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.one_of(WHOLE, ANY), st.integers(0, 3))
 def test_means_are_those_of_the_resamples_to_the_last_bit(values: list[float], seed: int) -> None:
     """If they were not, a report made again would differ from the first."""
@@ -32,7 +32,7 @@ def test_means_are_those_of_the_resamples_to_the_last_bit(values: list[float], s
     assert found.tobytes() == plain.tobytes()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.one_of(WHOLE, ANY), st.integers(0, 3))
 def test_medians_are_those_of_the_resamples_to_the_last_bit(values: list[float], seed: int) -> None:
     column = np.array(values)

@@ -310,7 +310,7 @@ NUMBERS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(NUMBERS)
 def test_every_value_has_a_place_and_the_order_stays(values: list[float]) -> None:
     scale = make_scale(values, values, 10, 210)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import GuestDied
@@ -88,7 +88,6 @@ def test_wherever_it_is_cut_nothing_passes_that_did_not(cut: int) -> None:
     assert passed <= {"halfway/adds", "halfway/orders/order-0"}
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=30))
 def test_any_text_is_taken(lines: list[str]) -> None:
     results_until(lines, DEATH, CASES)

@@ -301,7 +301,6 @@ RESULTS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(RESULTS, min_size=1))
 def test_what_is_written_is_read_back(results: list[KtapResult]) -> None:
     read = parse_ktap(format_ktap(results).splitlines())
@@ -311,7 +310,7 @@ def test_what_is_written_is_read_back(results: list[KtapResult]) -> None:
         assert again.reason in ("", row.reason, row.reason.lstrip("#: "))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(RESULTS, min_size=1, max_size=6), st.data())
 def test_a_log_around_and_between_changes_nothing(
     results: list[KtapResult], data: st.DataObject
@@ -324,13 +323,11 @@ def test_a_log_around_and_between_changes_nothing(
     assert parse_ktap(lines) == parse_ktap(format_ktap(results).splitlines())
 
 
-@settings(deadline=None)
 @given(st.lists(st.text()))
 def test_any_text_is_read_without_an_exception(lines: list[str]) -> None:
     parse_ktap(lines)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.from_regex(r"\A {0,12}((not )?ok \d [a-c]|1\.\.\d|# Subtest: [a-c]|# [a-c]+)\Z"),

@@ -93,7 +93,7 @@ SMALL = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(LARGE, SMALL), min_size=1, max_size=20))
 def test_there_is_a_cell_for_all_that_is_mapped(parts: list[list[tuple[str, int, str]]]) -> None:
     made = ranges(*(one for part in parts for one in part))

@@ -27,7 +27,7 @@ def test_permutation_by_hand() -> None:
     assert ours.permutation_p(paired([0, 1], [3, 0])) == 1.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(-9, 9), min_size=2, max_size=7))
 def test_permutation_against_scipy(changes: list[int]) -> None:
     theirs = stats.permutation_test(
@@ -105,7 +105,7 @@ def test_interval_against_scipy() -> None:
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(VALUES, VALUES)
 def test_cliffs_delta_is_all_pairs(reference: list[int], new: list[int]) -> None:
     pairs = list(product(reference, new))
@@ -113,7 +113,7 @@ def test_cliffs_delta_is_all_pairs(reference: list[int], new: list[int]) -> None
     assert ours.cliffs_delta(reference, new) == pytest.approx(expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(VALUES, VALUES)
 def test_cliffs_delta_against_mann_and_whitney(reference: list[int], new: list[int]) -> None:
     u = stats.mannwhitneyu(new, reference).statistic
@@ -140,7 +140,7 @@ def test_failure_rates_of_many_boots() -> None:
     assert ours.rates_p(1, 40, 9, 40) == pytest.approx(theirs)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_adjustments_against_statsmodels(p_values: list[float]) -> None:
     assert ours.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])

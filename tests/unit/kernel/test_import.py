@@ -128,7 +128,7 @@ def tidy(name: str) -> str:
     return "n" + "".join(c for c in name if c not in "<>./\\\"'(),:;@[]") + "e"
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_commits_come_out_as_they_went_in(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:

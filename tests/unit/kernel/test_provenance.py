@@ -206,7 +206,7 @@ WORDS = st.sampled_from(
 CONFIGS = st.dictionaries(st.sampled_from("ABC"), st.sampled_from(["y", "m", "1", '"s"']))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(WORDS, max_size=30), CONFIGS, st.sampled_from(["y", "n", "m"]))
 def test_whatever_a_kconfig_file_says_there_is_something_to_tell(
     lines: list[str], config: dict[str, str], value: str
