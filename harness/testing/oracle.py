@@ -22,8 +22,8 @@ ONE_CPU = "taskset 1"
 # Loading a module has effects on the direct map that come later; this shell command waits.
 SETTLE = f"echo settle > {FOLDER}/control"
 _LINES_A_WRITE = 60
-# How long a command may take, in seconds. One that allocates takes 20 on a host that is idle, and
-# four times that beside other guests; where the kernel hangs its watchdogs tell before.
+# How long a command may take, in seconds. One that allocates took more than 60 beside other guests
+# on two cores; where the kernel hangs its watchdogs tell before.
 PATIENCE = 180.0
 _WORDS = {"present": True, "absent": False, "readable": True, "faults": False}
 _WORDS |= {"rw": True, "ro": False, "x": True, "nx": False}
